@@ -15,7 +15,8 @@ source; ``tests/contract`` holds both to the same statements.
 ``faults``     what goes wrong, and when
 ``calls``      one readable line for each request
 ``web``        requests, microversions, error bodies
-``keystone``, ``nova``, ``servers``, ``views``, ``placement``
+``keystone``, ``nova``, ``services``, ``servers``, ``migrations``,
+``listing``, ``views``, ``placement``
                the request handlers
 ``app``        the WSGI application
 ``server``     the application on a loopback socket

@@ -215,9 +215,7 @@ def _add_instance(
     return instance
 
 
-def _add_migration(
-    cloud: cloud_module.Cloud, values: dict[str, Any]
-) -> None:
+def _add_migration(cloud: cloud_module.Cloud, values: dict[str, Any]) -> None:
     _known(values, "instance type status source dest guest age")
     instance = cloud.instance(values["instance"])
     migration = cloud.add_migration(

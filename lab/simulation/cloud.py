@@ -94,19 +94,25 @@ class Cloud:
             )
 
     def disk(self, instance_id: str) -> str | None:
-        """Return a token for what is on the root disk of the instance.
+        """Return a token for the root disk that the instance has now.
 
         Another token than before: what was on the disk is lost.
         """
         with self.lock:
             self.settle()
             instance = self.instances[instance_id]
-            disks = instance.disks
-            if "volume" in disks:
-                return disks["volume"]
-            if instance.host in disks:
-                return disks[instance.host or ""]
-            return disks.get("shared")
+            for place in ("volume", instance.host, "shared"):
+                if place in instance.disks:
+                    return instance.disks[place]
+            return None
+
+    def disks(self, instance_id: str) -> dict[str, str]:
+        """Return all its root disks that are files, by where they are."""
+        with self.lock:
+            self.settle()
+            disks = dict(self.instances[instance_id].disks)
+            disks.pop("volume", None)
+            return disks
 
     def instance(self, name: str) -> model.Instance:
         """Return the instance with this name or id."""

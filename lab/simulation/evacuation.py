@@ -97,8 +97,10 @@ class Evacuation:
         """Wait for the claims that came before: they are serial."""
         cloud = self.cloud
         self.incarnation = dest.incarnation
-        took = cloud.settings.claim if dest.claim_time is None else (
-            dest.claim_time
+        took = (
+            cloud.settings.claim
+            if dest.claim_time is None
+            else (dest.claim_time)
         )
         took += cloud.settings.claim_growth * len(dest.guests)
         begin = max(cloud.now(), dest.claim_free or cloud.now())
@@ -152,7 +154,8 @@ class Evacuation:
         if not instance.volume and not self._on_disk(dest):
             # The trap: without an error the disk is made anew from the
             # image, and what was on it is gone.
-            self.cloud.new_disk(instance, dest.name)
+            place = "shared" if dest.sees_shared else dest.name
+            self.cloud.new_disk(instance, place)
         dest.guests[instance.id] = True
         self._expect("rebuild_spawning")
         self.cloud.change(
@@ -203,10 +206,11 @@ class Evacuation:
             self.cloud.after(seconds, lambda: self._step(dest, step))
 
     def _on_disk(self, dest: model.Host) -> bool:
-        """Whether the destination's driver finds the instance's files."""
-        if not dest.sees_shared or self.fault.get("how") == "disk":
+        """Whether the destination's driver finds a root disk."""
+        if self.fault.get("how") == "disk":
             return False
-        return "shared" in self.instance.disks or bool(self.instance.volume)
+        disks = self.instance.disks
+        return dest.name in disks or (dest.sees_shared and "shared" in disks)
 
     def _expect(self, task_state: str) -> None:
         actual = self.instance.task_state
