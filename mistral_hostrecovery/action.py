@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What all actions share: who may use them, and what their results mean.
+
+Mistral rebuilds an action on an executor from ``vars(self)``, so an action
+holds its inputs and nothing else.  The contract with the workbook: an error
+result means exactly *run me again*; everything else, also a refusal, is a
+result with a ``state``.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import datetime
+from typing import Any
+
+from mistral_lib import actions
+from oslo_log import log as logging
+
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import cloud
+from mistral_hostrecovery import config
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import executions
+
+LOG = logging.getLogger(__name__)
+
+#: How long to try again where no policy says so, in seconds.
+_PATIENCE = 3600.0
+
+#: What one run tells the next only about itself.
+_OWN_KEYS = frozenset({"again", "not_before"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """One run of an action: for whom, since when, and what came before."""
+
+    stopwatch: clock.Stopwatch
+    mistral: executions.Executions
+    #: None for an ad-hoc action.
+    execution: executions.Execution | None
+    #: What the run before handed on; ``dead_run_at`` if it died instead.
+    carried: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def started_at(self) -> datetime.datetime:
+        return self.execution.created_at if self.execution else clock.now()
+
+    def cloud(self) -> cloud.Cloud:
+        return cloud.connect(self.stopwatch)
+
+    def owner(self) -> str:
+        """Return the id that owns the host while this execution runs.
+
+        :raises errors.Refused: there is no execution to own it.
+        """
+        if self.execution is None:
+            raise errors.Refused(
+                "this action needs a workflow execution that owns the host:"
+                " run it in a workflow"
+            )
+        return self.execution.id
+
+
+class HostRecoveryAction(actions.Action):
+    """An action that is authorised, bounded in time and harmless to repeat."""
+
+    def run(self, context: Any) -> Any:
+        """Run once, as Mistral asks.
+
+        :returns: the action's result, or an error result that asks Mistral
+            to run the action again.
+        """
+        name = type(self).__name__
+        call = None
+        try:
+            call = self._begin(context)
+            if isinstance(call, actions.Result):
+                return call
+            return self._perform(call)
+        except errors.NotAllowed as exc:
+            LOG.warning("%s: %s", name, exc)
+            refusal = {"state": "refused", "reason": str(exc)}
+            if context.execution.task_execution_id:
+                return refusal
+            # Nothing repeats an ad-hoc action, so it may say error.
+            return actions.Result(error=refusal)
+        except errors.Refused as exc:
+            LOG.warning("%s: %s", name, exc)
+            return {"state": "refused", "reason": str(exc)}
+        except errors.Unavailable as exc:
+            LOG.warning("%s: %s", name, exc)
+            if isinstance(call, Call):
+                if clock.now() >= self._deadline(call):
+                    reason = f"{exc}; the deadline has passed"
+                    return {"state": "refused", "reason": reason}
+                return again(str(exc), exc.retry_after, **call.carried)
+            return again(str(exc), exc.retry_after)
+        except Exception as exc:
+            # No dict: the next run must not take it for knowledge of what
+            # this one sent to Nova.
+            LOG.exception("%s failed unexpectedly", name)
+            return actions.Result(
+                error=f"internal error, please report it: {exc!r}"
+            )
+
+    def _begin(self, context: Any) -> Call | actions.Result:
+        stopwatch = clock.Stopwatch()
+        mistral = executions.Executions(config.session(stopwatch))
+        here = context.execution
+        execution = executions.authorise(
+            mistral, here.workflow_execution_id, context.security.project_id
+        )
+        if not here.task_execution_id:
+            return Call(stopwatch, mistral, execution)
+        run = mistral.run(here.task_execution_id, here.action_execution_id)
+        if not run.current:
+            return again("Mistral gave this run up: another one replaced it")
+        before = run.before or {}
+        not_before = before.get("not_before")
+        if not_before and clock.now() < clock.parse(not_before):
+            return actions.Result(error=dict(before))
+        carried = {k: v for k, v in before.items() if k not in _OWN_KEYS}
+        if not run.first and run.before is None:
+            carried["dead_run_at"] = clock.stamp(clock.now())
+        return Call(stopwatch, mistral, execution, carried)
+
+    def _deadline(self, call: Call) -> datetime.datetime:
+        """Return until when a service that does not answer is asked again."""
+        host = getattr(self, "host", None)
+        if isinstance(host, dict) and host.get("deadline"):
+            return clock.parse(host["deadline"])
+        return clock.later(call.started_at, _PATIENCE)
+
+    def _perform(self, call: Call) -> Any:
+        raise NotImplementedError
+
+
+def again(
+    reason: str, retry_after: float = 0.0, **carried: Any
+) -> actions.Result:
+    """Return the result that makes Mistral run the action again.
+
+    :param reason: the sentence that says why.
+    :param retry_after: seconds in which nothing is to be asked.
+    :param carried: what the next run has to know.
+    """
+    error: dict[str, Any] = {"again": reason, **carried}
+    if retry_after:
+        not_before = clock.later(clock.now(), retry_after)
+        error["not_before"] = clock.stamp(not_before)
+    return actions.Result(error=error)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The only module that talks to Mistral.
+
+An action asks Mistral who started the execution it runs in, what its own
+earlier run found, and what an earlier task found.  Results of earlier tasks
+are fetched here instead of travelling through the workflow: an action's input
+is stored again with each of its runs, and a list of 1,000 instances in the
+input of a task that polls would grow Mistral's database with every poll.
+"""
+
+import collections
+from collections.abc import Mapping
+import dataclasses
+import datetime
+import json
+from typing import Any
+
+from keystoneauth1 import exceptions as ksa_exc
+
+from mistral_hostrecovery import answers
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import config
+from mistral_hostrecovery import errors
+
+#: States that an execution never leaves.
+FINAL = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
+
+#: Results of finished tasks never change, and a poll needs the same plan
+#: again and again.
+_results: collections.OrderedDict[str, Any] = collections.OrderedDict()
+_RESULTS_KEPT = 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Execution:
+    """A workflow execution."""
+
+    id: str
+    root: str
+    project: str | None
+    state: str
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+    report: Mapping[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """This run of an action, and the one of the same task before it."""
+
+    #: Nothing has replaced this run; False for one that Mistral gave up.
+    current: bool
+    first: bool
+    #: What the run before said when it asked to be run again; None when it
+    #: said nothing, because it died.
+    before: Mapping[str, Any] | None
+
+
+class Executions:
+    """Reads about executions, with the service credentials."""
+
+    def __init__(self, session: config.Session) -> None:
+        self._session = session
+        settings = config.settings()
+        self._endpoint = {
+            "service_type": "workflow",
+            "interface": settings.valid_interfaces,
+            "region_name": settings.region_name,
+        }
+        self._override = settings.workflow_endpoint_override
+
+    def execution(self, execution_id: str) -> Execution | None:
+        """Return an execution, None if Mistral has none with that id."""
+        found = self._get(f"/executions/{execution_id}")
+        if found is None:
+            return None
+        output = _decoded(found.get("output")) or {}
+        return Execution(
+            id=found["id"],
+            root=found.get("root_execution_id") or found["id"],
+            project=found.get("project_id"),
+            state=found["state"],
+            created_at=clock.parse(found["created_at"]),
+            updated_at=clock.parse(
+                found.get("updated_at") or found["created_at"]
+            ),
+            report=output.get("report"),
+        )
+
+    def run(self, task_id: str, action_execution_id: str) -> Run:
+        """Return where this run stands among those of its task."""
+        found = self._get(
+            f"/action_executions?task_execution_id={task_id}"
+            "&sort_keys=created_at&sort_dirs=desc&limit=2&include_output=true"
+        )
+        runs = (found or {}).get("action_executions", [])
+        newest = runs[0] if runs else {}
+        current = (
+            newest.get("id") == action_execution_id
+            and newest.get("state") == "RUNNING"
+        )
+        if len(runs) < 2:
+            return Run(current, first=True, before=None)
+        output = _decoded(runs[1].get("output")) or {}
+        said = output.get("result") if isinstance(output, dict) else None
+        return Run(
+            current,
+            first=False,
+            before=said if isinstance(said, dict) else None,
+        )
+
+    def result(self, task_id: str) -> Any:
+        """Return the result of a finished task.
+
+        :raises errors.Refused: there is no such task.
+        """
+        if task_id not in _results:
+            found = self._get(f"/tasks/{task_id}")
+            if found is None or found["state"] != "SUCCESS":
+                raise errors.Refused(
+                    f"Mistral has no finished task {task_id} whose result"
+                    " this action needs: give the id of a task of this"
+                    " workflow"
+                )
+            while len(_results) >= _RESULTS_KEPT:
+                _results.popitem(last=False)
+            _results[task_id] = _decoded(found.get("result"))
+        return _results[task_id]
+
+    def own_project(self) -> str | None:
+        """Return the project of the service credentials."""
+        with answers.translated("Keystone", "the service credentials"):
+            project: str | None = self._session.get_project_id()
+            return project
+
+    def _get(self, path: str) -> Any:
+        with answers.translated("Mistral", path.partition("?")[0]):
+            try:
+                return self._session.get(
+                    path,
+                    endpoint_filter=self._endpoint,
+                    endpoint_override=self._override,
+                ).json()
+            except ksa_exc.NotFound:
+                return None
+
+
+def _decoded(value: Any) -> Any:
+    """Mistral writes JSON fields as text in some versions."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
+
+
+def why_not_allowed(
+    project: str | None, own_project: str | None, allowed: list[str]
+) -> str | None:
+    """Return why a project may not use the actions, None if it may."""
+    if not project:
+        return "the call belongs to no project: run it in a workflow"
+    if project == own_project or project in allowed:
+        return None
+    return (
+        f"project {project} may not recover hosts: start the workflow in the"
+        " project of the service user, or add this one to allowed_projects in"
+        " [hostrecovery] of mistral.conf"
+    )
+
+
+def authorise(
+    executions: Executions, execution_id: str | None, project: str | None
+) -> Execution | None:
+    """Return the execution the action runs in, if its owner may use it.
+
+    :param execution_id: of the workflow execution; None for an ad-hoc action.
+    :param project: of the context; looked at for an ad-hoc action only,
+        since it is lost when Mistral runs an action again.
+    :returns: the execution, None for an ad-hoc action.
+    :raises errors.NotAllowed: its project may not recover hosts.
+    :raises errors.Unavailable: that could not be found out.
+    """
+    if not config.mistral_authenticates():
+        if not config.settings().allow_unauthenticated:
+            raise errors.NotAllowed(
+                "Mistral runs without authentication, so anybody could recover"
+                " hosts: set [pecan] auth_enable, or allow_unauthenticated in"
+                " [hostrecovery] of mistral.conf"
+            )
+        return executions.execution(execution_id) if execution_id else None
+    execution = None
+    if execution_id:
+        execution, project = _owner(executions, execution_id)
+    reason = why_not_allowed(
+        project,
+        executions.own_project(),
+        config.settings().allowed_projects,
+    )
+    if reason:
+        raise errors.NotAllowed(reason)
+    return execution
+
+
+def _owner(
+    executions: Executions, execution_id: str
+) -> tuple[Execution, str | None]:
+    """Return the execution and the project of its root execution."""
+    execution = _visible(executions, execution_id)
+    if execution.root == execution.id:
+        return execution, execution.project
+    return execution, _visible(executions, execution.root).project
+
+
+def _visible(executions: Executions, execution_id: str) -> Execution:
+    execution = executions.execution(execution_id)
+    if execution is None:
+        raise errors.NotAllowed(
+            f"the service user does not see execution {execution_id}, so"
+            " nobody knows whose it is: give it the role admin"
+        )
+    return execution

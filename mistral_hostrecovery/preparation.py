@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The actions up to the first evacuation, one class each, and no rules.
+
+Large results do not travel through the workflow: an action that needs one is
+given the id of the task that made it.
+"""
+
+from collections.abc import Sequence
+import datetime
+from typing import Any
+
+from mistral_hostrecovery import action
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import cloud
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import executions
+from mistral_hostrecovery import fencing
+from mistral_hostrecovery import model
+from mistral_hostrecovery import plan
+from mistral_hostrecovery import policy
+from mistral_hostrecovery import progress
+from mistral_hostrecovery import storage
+
+
+class ConfirmFailedHost(action.HostRecoveryAction):
+    """Find the failed host in Nova and make sure that it is fenced.
+
+    Waits until somebody asserts that the host is off: the request (fenced),
+    its service in Nova (forced down) or the site's policy (assume_fenced).
+    A service that is only down proves nothing. Refuses a host that another
+    execution is recovering.
+
+    :param search_opts: object whose key host names the failed host; further
+        keys narrow what is recovered, with Nova's filters.
+    :param on_shared_storage: whether the root disks of image-backed
+        instances survive the host; true or false.
+    :param fenced: true says that the host is proven to be powered off.
+    :param failed_at: when it failed, for the report; ISO 8601.
+    :param policy: object of policy keys for this recovery.
+    :param environment: the site's policy keys.
+    :returns: object with state "confirmed" or "refused" and its reason,
+        host, policy, deadline, fenced_by.
+    """
+
+    def __init__(
+        self,
+        search_opts: Any,
+        on_shared_storage: Any,
+        fenced: Any = False,
+        failed_at: Any = None,
+        policy: Any = None,
+        environment: Any = None,
+    ) -> None:
+        super().__init__()
+        self.search_opts = search_opts
+        self.on_shared_storage = on_shared_storage
+        self.fenced = fenced
+        self.failed_at = failed_at
+        self.policy = policy
+        self.environment = environment
+
+    def _deadline(self, call: action.Call) -> datetime.datetime:
+        settings = policy.parse(self.environment, self.policy)
+        return clock.later(call.started_at, settings.deadline)
+
+    def _perform(self, call: action.Call) -> Any:
+        name = plan.check_request(self.search_opts, self.on_shared_storage)
+        if not isinstance(self.fenced, bool):
+            raise errors.Refused(
+                f"fenced of host {name} is {self.fenced!r}: give true or false"
+            )
+        settings = policy.parse(self.environment, self.policy)
+        service = fencing.resolve(name, call.cloud().services())
+        confirmed = {
+            "state": "confirmed",
+            "host": service.host,
+            "policy": settings.to_dict(),
+            "deadline": clock.stamp(self._deadline(call)),
+            "failed_at": self.failed_at,
+            "prior_reason": fencing.prior_reason(service),
+            "settled_at": self._settled_at(call, service, settings),
+        }
+        asserted = fencing.fenced_by(
+            service, self.fenced, settings.assume_fenced
+        )
+        if asserted is None:
+            doubt: str | None = fencing.not_fenced(service)
+        else:
+            doubt = fencing.why_not_silent(service, clock.now())
+        if doubt is None:
+            return {**confirmed, "fenced_by": asserted}
+        give_up = clock.later(call.started_at, settings.fence_deadline)
+        if clock.now() < give_up:
+            return action.again(f"{doubt}; waiting until {give_up:%H:%M:%S}")
+        return {**confirmed, "state": "refused", "reason": doubt}
+
+    def _settled_at(
+        self,
+        call: action.Call,
+        service: model.Service,
+        settings: policy.Policy,
+    ) -> str | None:
+        """Return when an earlier recovery's last requests have shown up.
+
+        :raises errors.Refused: the earlier recovery is still going on.
+        """
+        earlier = fencing.owner(service)
+        if earlier is None or earlier == (
+            call.execution and call.execution.id
+        ):
+            return None
+        execution = call.mistral.execution(earlier)
+        if execution is None:
+            ended_at = clock.now()
+        elif execution.state not in executions.FINAL:
+            raise errors.Refused(
+                f"host {service.host} is being recovered by execution"
+                f" {earlier} ({execution.state}): follow that one"
+            )
+        elif (execution.report or {}).get("settled"):
+            return None
+        else:
+            ended_at = execution.updated_at
+        return clock.stamp(clock.later(ended_at, settings.answer_grace))
+
+
+class ListInstances(action.HostRecoveryAction):
+    """List every instance of every project on the failed host.
+
+    :param host: result of hostrecovery.confirm_failed_host.
+    :param search_opts: as in the request.
+    :returns: object with state "listed", the instances as compact facts, and
+        what the progress will be measured from.
+    """
+
+    def __init__(self, host: Any, search_opts: Any) -> None:
+        super().__init__()
+        self.host = host
+        self.search_opts = search_opts
+
+    def _perform(self, call: action.Call) -> Any:
+        host = self.host["host"]
+        nova = call.cloud()
+        listed_at = clock.now()
+        filters = plan.filters(self.search_opts)
+        selected = nova.instance_ids(host, filters) if filters else None
+        instances = nova.instances(host)
+        migrations = nova.migrations(host, evacuations_only=False)
+        moving = plan.moving_to(migrations, fencing.lost(nova.services()))
+        return {
+            "state": "listed",
+            "listed_at": clock.stamp(listed_at),
+            "baseline": progress.baseline(migrations),
+            "instances": [
+                plan.candidate(
+                    instance,
+                    selected is None or instance.id in selected,
+                    moving.get(instance.id),
+                ).to_dict()
+                for instance in instances
+            ],
+        }
+
+
+class CheckSharedStorage(action.HostRecoveryAction):
+    """Find out where the root disk of each instance is.
+
+    A volume survives the host. Otherwise the host aggregate's metadata
+    (hostrecovery:shared_storage), a sharing provider in Placement, or the
+    request's on_shared_storage decides, in this order.
+
+    :param host: result of hostrecovery.confirm_failed_host.
+    :param instances: id of the task that ran hostrecovery.list_instances.
+    :param on_shared_storage: as in the request.
+    :returns: object with state "located", and for each instance its place
+        (volume, shared or local) and how that is known.
+    """
+
+    def __init__(
+        self, host: Any, instances: str, on_shared_storage: bool
+    ) -> None:
+        super().__init__()
+        self.host = host
+        self.instances = instances
+        self.on_shared_storage = on_shared_storage
+
+    def _perform(self, call: action.Call) -> Any:
+        candidates = _candidates(call, self.instances)
+        nova = call.cloud()
+        shared, how, warnings = storage.from_aggregates(
+            self.host["host"], nova.aggregates()
+        )
+        sharing: dict[str, str] = {}
+        if shared is None:
+            sharing, trouble = self._sharing_nodes(nova, candidates)
+            warnings += trouble
+        disks = storage.locate(
+            candidates, self.on_shared_storage, (shared, how), sharing
+        )
+        return {
+            "state": "located",
+            "disks": {key: list(value) for key, value in disks.items()},
+            "warnings": warnings,
+        }
+
+    def _sharing_nodes(
+        self, nova: cloud.Cloud, candidates: Sequence[model.Candidate]
+    ) -> tuple[dict[str, str], list[str]]:
+        """Ask Placement, which only gives a hint: without it the request
+        decides."""
+        sharing: dict[str, str] = {}
+        nodes = {c.node for c in candidates if c.node and not c.volume_backed}
+        for node in sorted(nodes):
+            try:
+                provider = nova.sharing_provider(node)
+            except errors.Refused as exc:
+                return {}, [f"{exc}: the request's on_shared_storage decides"]
+            if provider:
+                sharing[node] = provider
+        return sharing, []
+
+
+class PlanRecovery(action.HostRecoveryAction):
+    """Decide which instances to recover, with a reason for each.
+
+    :param host: result of hostrecovery.confirm_failed_host.
+    :param instances: id of the task that ran hostrecovery.list_instances.
+    :param disks: id of the task that ran hostrecovery.check_shared_storage.
+    :returns: the plan: object with state "planned", verdicts and warnings.
+    """
+
+    def __init__(self, host: Any, instances: str, disks: str) -> None:
+        super().__init__()
+        self.host = host
+        self.instances = instances
+        self.disks = disks
+
+    def _perform(self, call: action.Call) -> Any:
+        listed = call.mistral.result(self.instances)
+        located = call.mistral.result(self.disks)
+        verdicts, warnings = plan.judge(
+            _candidates(call, self.instances),
+            {key: tuple(value) for key, value in located["disks"].items()},
+            policy.Policy(**self.host["policy"]),
+        )
+        made = plan.Plan(
+            clock.parse(listed["listed_at"]),
+            listed["baseline"],
+            verdicts,
+            located["warnings"] + warnings,
+        )
+        return {"state": "planned", **made.to_dict()}
+
+
+class IsolateHost(action.HostRecoveryAction):
+    """Force the failed host down and disable it, so that it stays away.
+
+    Its disabled reason names this execution, which thereby owns the host.
+
+    :param host: result of hostrecovery.confirm_failed_host.
+    :returns: object with state "isolated" or "refused" and its reason.
+    """
+
+    def __init__(self, host: Any) -> None:
+        super().__init__()
+        self.host = host
+
+    def _perform(self, call: action.Call) -> Any:
+        nova = call.cloud()
+        service = fencing.resolve(self.host["host"], nova.services())
+        reason = fencing.ownership(service, call.owner())
+        doubt = fencing.why_not_silent(service, clock.now())
+        taken = fencing.owner(service)
+        if taken not in (None, call.owner()):
+            other = call.mistral.execution(taken)
+            if other and other.state not in executions.FINAL:
+                doubt = f"execution {taken} has begun to recover this host"
+        if doubt:
+            raise errors.Refused(doubt)
+        if not service.forced_down:
+            nova.force_down(service)
+        if service.disabled_reason != reason:
+            nova.disable(service, reason)
+        service = fencing.resolve(service.host, nova.services())
+        return {
+            "state": "isolated",
+            # From here on only nova-compute itself changes this.
+            "isolated_at": service.updated_at.isoformat(),
+        }
+
+
+def _candidates(call: action.Call, task_id: str) -> list[model.Candidate]:
+    listed = call.mistral.result(task_id)
+    return [model.Candidate(**raw) for raw in listed["instances"]]

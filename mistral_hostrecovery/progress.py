@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""How far each instance is, and what is to be done about it next.
+
+The one invariant: an instance is asked to evacuate only while no evacuation
+of it can be under way.  Nova accepts a second request and wrecks both
+(compute/api.py evacuate checks no task_state), so whatever is not understood
+here means *wait*, never *ask*.
+
+Success is the instance's own newest evacuation record done, and then its
+host changed and its task_state clear: Nova sets these in that order, and the
+states alone look like success too early.
+
+Pure: facts in, decision out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import datetime
+import enum
+from typing import Any
+
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import model
+
+OPEN = frozenset({"accepted", "pre-migrating"})
+DONE = frozenset({"done", "completed"})
+FAILED = frozenset({"failed", "error"})
+
+#: Stands for every instance in a :class:`Memory`.
+EVERYBODY = "*"
+
+#: Pause in seconds after the first, second, ... failed attempt; then the last.
+PAUSES = (10, 20, 40, 80, 160, 300)
+
+
+class Next(enum.Enum):
+    """What is to be done about an instance."""
+
+    ASK = "ask"
+    STOP = "stop"
+    PAUSE = "pause"
+    WAIT = "wait"
+    UNCLEAR = "unclear"
+    RECOVERED = "recovered"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+#: What an instance that is finished is never to do next.
+UNFINISHED = (Next.ASK, Next.STOP, Next.PAUSE, Next.WAIT, Next.UNCLEAR)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done about an instance, and why."""
+
+    next: Next
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where an instance was when Nova was last asked.
+
+    ``seen`` is None when Nova did not list it: then it is unchanged since
+    the plan if ``here``, or it has left the failed host otherwise.
+    """
+
+    here: bool
+    seen: model.Instance | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unclear:
+    """An evacuation that Nova may or may not have taken.
+
+    It shows up as a record newer than ``after``, or before ``until``, or
+    never.
+    """
+
+    until: datetime.datetime
+    after: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """What earlier runs know about the requests that they sent."""
+
+    #: By instance, why Nova refuses it for good.
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: By instance, or for EVERYBODY, a request that may have been sent.
+    unclear: Mapping[str, Unclear] = dataclasses.field(default_factory=dict)
+
+    def about(self, instance: str) -> Unclear | None:
+        """Return the request that may have been sent for an instance."""
+        known = [
+            self.unclear[key]
+            for key in (instance, EVERYBODY)
+            if key in self.unclear
+        ]
+        return max(known, key=lambda u: u.until, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "refused": dict(self.refused),
+            "unclear": {
+                key: [clock.stamp(value.until), value.after]
+                for key, value in self.unclear.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Memory":
+        return cls(
+            raw.get("refused", {}),
+            {
+                key: Unclear(clock.parse(until), after)
+                for key, (until, after) in raw.get("unclear", {}).items()
+            },
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about all instances at one moment."""
+
+    now: datetime.datetime
+    #: Evacuation records from the failed host by instance, newest first.
+    evacuations: Mapping[str, Sequence[model.Migration]]
+    #: Hosts that somebody fenced; an evacuation to one will never end.
+    lost_hosts: frozenset[str] = frozenset()
+    memory: Memory = Memory()
+
+    def ours(self, instance: str, rules: "Rules") -> list[model.Migration]:
+        """Return this execution's records of an instance, newest first."""
+        records = self.evacuations.get(instance, ())
+        return [r for r in records if r.id > rules.baseline]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rules:
+    """What the plan says about trying."""
+
+    #: Newest evacuation record when the plan was made: newer ones are ours.
+    #: Ids are compared, never two clocks.
+    baseline: int
+    max_attempts: int
+
+
+def group(
+    evacuations: Iterable[model.Migration],
+) -> dict[str, list[model.Migration]]:
+    """Return evacuation records by instance, newest first."""
+    records: dict[str, list[model.Migration]] = {}
+    for record in sorted(evacuations, key=lambda r: r.id, reverse=True):
+        records.setdefault(record.instance, []).append(record)
+    return records
+
+
+def under_way(
+    record: model.Migration | None, lost_hosts: frozenset[str]
+) -> bool:
+    """Return whether Nova may still be working on this evacuation."""
+    return (
+        record is not None
+        and record.status in OPEN
+        and record.destination not in lost_hosts
+    )
+
+
+def pause_after(attempts: int) -> int:
+    """Return the seconds to wait after so many failed attempts."""
+    return PAUSES[min(attempts, len(PAUSES)) - 1]
+
+
+def baseline(migrations: Iterable[model.Migration]) -> int:
+    """Return the newest evacuation record there is, 0 if there is none."""
+    ids = (m.id for m in migrations if m.type == "evacuation")
+    return max(ids, default=0)
+
+
+def needs_stop(
+    verdict: model.Verdict, ours: Sequence[model.Migration]
+) -> bool:
+    """Return whether Nova will have started an instance that was stopped.
+
+    A failed attempt leaves it in error, and from error Nova starts it.
+    """
+    return (
+        verdict.was == "stopped" and len(ours) > 1 and ours[0].status in DONE
+    )
+
+
+def worth_a_look(
+    verdicts: Iterable[model.Verdict], facts: Facts, rules: Rules
+) -> bool:
+    """Return whether the records alone say that something is to be done.
+
+    While evacuations are under way, listing the instances would tell nothing
+    and cost Nova a hundred times as much as listing the records.
+    """
+    busy = False
+    for verdict in verdicts:
+        records = facts.evacuations.get(verdict.instance, ())
+        if records and under_way(records[0], facts.lost_hosts):
+            busy = True
+        elif records and records[0].id > rules.baseline:
+            step = next_step(verdict, Place(here=True), facts, rules)
+            if step.next is Next.ASK:
+                return True
+    return not busy
+
+
+def tell(
+    host: str, verdicts: Sequence[model.Verdict], facts: Facts, rules: Rules
+) -> str:
+    """Return one sentence about how far the recovery is."""
+    newest = [
+        records[0]
+        for verdict in verdicts
+        if (records := facts.evacuations.get(verdict.instance))
+        and (records[0].id > rules.baseline or records[0].status in OPEN)
+    ]
+    done = sum(r.status in DONE for r in newest)
+    busy = sum(r.status in OPEN for r in newest)
+    failed = sum(r.status in FAILED for r in newest)
+    return (
+        f"of {len(verdicts)} instances of host {host}, {done} are rebuilt,"
+        f" {busy} are under way, {failed} have failed so far"
+    )
+
+
+def next_step(
+    verdict: model.Verdict, place: Place, facts: Facts, rules: Rules
+) -> Step:
+    """Return what is to be done about one instance that is to be recovered."""
+    records = facts.evacuations.get(verdict.instance, ())
+    ours = facts.ours(verdict.instance, rules)
+    if place.seen is not None and place.seen.deleted:
+        return Step(Next.GONE, "deleted during the recovery")
+    if not place.here:
+        return _away(verdict, place.seen, ours, facts.memory)
+    newest = records[0] if records else None
+    if newest is not None and under_way(newest, facts.lost_hosts):
+        where = newest.destination or "a host that Nova has not chosen yet"
+        return Step(Next.WAIT, f"evacuation to {where} is under way")
+    task = place.seen.task_state if place.seen else None
+    dead_end = newest is not None and newest.status in OPEN
+    if task and task.startswith("rebuild") and not dead_end:
+        return Step(Next.WAIT, f"Nova is busy with it: {task}")
+    if newest is not None and (
+        newest.status == "done" or (ours and newest.status in DONE)
+    ):
+        # The record turns done before the host changes.
+        return Step(Next.WAIT, f"is about to appear on {newest.destination}")
+    if verdict.instance in facts.memory.refused:
+        return Step(Next.FAILED, facts.memory.refused[verdict.instance])
+    unclear = facts.memory.about(verdict.instance)
+    if unclear is not None and _may_show_up(unclear, newest, facts.now):
+        return Step(
+            Next.UNCLEAR,
+            "an evacuation that may have been sent can show up until"
+            f" {clock.stamp(unclear.until)}",
+        )
+    if ours:
+        return _again(ours, place.seen, facts.now, rules)
+    return Step(Next.ASK, "not asked yet")
+
+
+def _may_show_up(
+    unclear: Unclear,
+    newest: model.Migration | None,
+    now: datetime.datetime,
+) -> bool:
+    shown = newest is not None and newest.id > unclear.after
+    return not shown and now < unclear.until
+
+
+def _away(
+    verdict: model.Verdict,
+    seen: model.Instance | None,
+    ours: Sequence[model.Migration],
+    memory: Memory,
+) -> Step:
+    if seen is None:
+        return Step(Next.WAIT, "has left the failed host")
+    if ours and ours[0].status in OPEN:
+        return Step(Next.WAIT, f"is about to run on {seen.host}")
+    if seen.task_state is not None:
+        return Step(Next.WAIT, f"is on {seen.host}: {seen.task_state}")
+    if seen.vm_state == "error":
+        return Step(Next.FAILED, f"is in error on {seen.host}: {seen.fault}")
+    if not ours:
+        return Step(
+            Next.RECOVERED,
+            f"moved to {seen.host} by somebody else during the recovery",
+        )
+    if needs_stop(verdict, ours) and seen.vm_state == "active":
+        refusal = memory.refused.get(verdict.instance)
+        if refusal is None:
+            return Step(Next.STOP, "was stopped, and Nova started it")
+        return Step(Next.RECOVERED, f"was stopped, runs now: {refusal}")
+    return Step(Next.RECOVERED, verdict.reason)
+
+
+def _again(
+    ours: Sequence[model.Migration],
+    seen: model.Instance | None,
+    now: datetime.datetime,
+    rules: Rules,
+) -> Step:
+    attempts = len(ours)
+    cause = (seen.fault if seen else None) or f"migration {ours[0].status}"
+    failure = f"attempt {attempts} of {rules.max_attempts} failed: {cause}"
+    if attempts >= rules.max_attempts:
+        return Step(Next.FAILED, failure)
+    pause = pause_after(attempts)
+    if now < clock.later(ours[0].updated_at, pause):
+        return Step(Next.PAUSE, failure)
+    return Step(Next.ASK, failure)
+
+
+def conclude(
+    verdict: model.Verdict,
+    place: Place,
+    facts: Facts,
+    rules: Rules,
+    why_ended: str,
+) -> model.Outcome:
+    """Return what became of an instance, now that nothing more is done.
+
+    :param why_ended: the sentence that tells why an instance that is not
+        finished is not waited for any longer.
+    """
+    step = next_step(verdict, place, facts, rules)
+    ours = facts.ours(verdict.instance, rules)
+    destination = ours[0].destination if ours else None
+    recovered_at = None
+    reason = step.reason
+    match step.next:
+        case Next.RECOVERED:
+            outcome = "recovered"
+            destination = place.seen.host if place.seen else destination
+            recovered_at = clock.stamp(ours[0].updated_at) if ours else None
+        case Next.GONE:
+            outcome, destination = "gone", None
+        case Next.FAILED:
+            outcome = "failed"
+        case Next.WAIT | Next.UNCLEAR:
+            outcome = "unfinished"
+            reason = (
+                f"{why_ended}; {reason}: look at it in Nova before starting"
+                " the recovery again"
+            )
+        case _:
+            outcome, reason = "failed", f"{why_ended}; {reason}"
+    return model.Outcome(
+        verdict.instance,
+        verdict.name,
+        verdict.was,
+        outcome,
+        reason,
+        destination,
+        clock.stamp(ours[-1].created_at) if ours else None,
+        recovered_at,
+    )
