@@ -14,9 +14,12 @@ moved                 None             done           destination
 
 Each step saves the instance only if its task_state is what it expects, as
 nova-compute does.  That alone makes two evacuations of one instance wreck
-each other, as they do in Nova: a second request sets ``rebuilding`` again
-under the first, so that both end ``failed``, the instance in ERROR on its
-source and a guest running on a destination.
+each other, as they do in Nova.  A second request sets ``rebuilding`` again
+under the first.  If the first comes to its end meanwhile, it fails, and so
+does the second: the instance is in ERROR on its source and a guest runs on a
+destination.  If the second has come to ``rebuild_spawning`` by then, the
+first succeeds and the second fails: the instance is in ERROR, and guests run
+on both destinations.
 """
 
 import dataclasses

@@ -28,10 +28,8 @@ SERVER_FILTERS = _SERVER_FILTERS.split()
 TAG_FILTERS = ["tags", "tags-any", "not-tags", "not-tags-any"]
 JOINED = SERVER_FILTERS[-7:]
 # What a user who is no admin may filter by; the rest is dropped.
-_MEMBER_FILTERS = """
-reservation_id name status image flavor ip changes-since all_tenants ip6
-"""
-MEMBER_FILTERS = _MEMBER_FILTERS.split()
+_MEMBER = "reservation_id name status image flavor ip changes-since ip6"
+MEMBER_FILTERS = [*_MEMBER.split(), "all_tenants"]
 _MEMBER_FILTERS_283 = """
 availability_zone config_drive key_name created_at launched_at terminated_at
 power_state task_state vm_state progress user_id

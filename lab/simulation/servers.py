@@ -129,6 +129,9 @@ def _action(request: web.Request, server: str) -> webob.Response:
         return _evacuate(request, server, body)
     if name == "os-resetState":
         return _reset_state(request, server, body)
+    if name in ("lock", "unlock"):
+        _get(request, server).locked = name == "lock"
+        return web.reply(None, 202)
     if name in SIMPLE:
         return _simple(request, server, name)
     raise web.ApiError(400, f"There is no such action: {name}")

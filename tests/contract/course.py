@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of an evacuation that Nova has accepted."""
+
+from typing import Any
+
+from tests.contract import base
+
+STEPS = ("accepted", "pre-migrating", "done")
+TASKS = (
+    "rebuilding",
+    "rebuild_block_device_mapping",
+    "rebuild_spawning",
+    None,
+)
+
+
+class Course(base.CloudContract):
+    def ready(self, *, shared: bool = True, **boot: Any) -> str:
+        """Boot an instance and let its host fail."""
+        for host in (base.SOURCE, *base.DESTINATIONS):
+            self.control(host, shared=shared)
+        instance = self.boot("web", **boot)
+        self.fail_host()
+        return instance
+
+    def test_the_order_of_what_can_be_seen(self) -> None:
+        web = self.ready()
+        self.slow(2)
+        self.accepted(web)
+        self.assertEqual("REBUILD", self.server(web)["status"])
+        records, servers = [], []
+
+        def seen() -> bool:
+            record = self.records(web)[0]
+            server = self.server(web)
+            task = server["OS-EXT-STS:task_state"]
+            host = server["OS-EXT-SRV-ATTR:host"]
+            records.append(STEPS.index(record["status"]))
+            # powering-off and the like belong to what follows the spawn
+            servers.append(
+                (host != base.SOURCE, TASKS.index(task))
+                if task in TASKS
+                else (False, len(TASKS))
+            )
+            if record["status"] == "accepted":
+                self.assertIsNone(record["dest_compute"])
+            else:
+                self.assertIn(record["dest_compute"], base.DESTINATIONS)
+            if host != base.SOURCE:
+                self.assertIsNone(task)
+                self.assertEqual(record["dest_compute"], host)
+            return bool(records[-1] == 2 and servers[-1][0])
+
+        self.wait("done and moved", seen, step=0.1)
+        self.assertEqual(sorted(records), records)
+        self.assertEqual(sorted(servers), servers)
+
+    def test_active_ends_active_with_its_disk(self) -> None:
+        web = self.ready()
+        disk = self.disk(web)
+        self.assertEqual([], self.running(web))
+        self.accepted(web)
+        server = self.evacuated(web)
+        self.assertEqual("ACTIVE", server["status"])
+        self.assertEqual([server["OS-EXT-SRV-ATTR:host"]], self.running(web))
+        self.assertEqual(disk, self.disk(web))
+
+    def test_stopped_stays_stopped(self) -> None:
+        web = self.ready(stopped=True)
+        self.accepted(web)
+        self.assertEqual("SHUTOFF", self.evacuated(web)["status"])
+        self.assertEqual([], self.running(web))
+
+    def test_from_2_95_on_active_ends_stopped(self) -> None:
+        web = self.ready()
+        self.accepted(web, "2.95")
+        self.assertEqual("SHUTOFF", self.evacuated(web)["status"])
+        self.assertEqual([], self.running(web))
+
+    def test_error_ends_active_at_any_version(self) -> None:
+        for host in (base.SOURCE, *base.DESTINATIONS):
+            self.control(host, shared=True)
+        old, new = self.boot("old"), self.boot("new")
+        self.fail_host()
+        for instance, version in ((old, base.VERSION), (new, "2.95")):
+            reset = {"os-resetState": {"state": "error"}}
+            self.assertEqual(202, self.action(instance, **reset)[0])
+            self.assertEqual("ERROR", self.server(instance)["status"])
+            self.accepted(instance, version)
+            self.assertEqual("REBUILD", self.server(instance)["status"])
+            self.assertEqual("ACTIVE", self.evacuated(instance)["status"])
+
+    def test_no_valid_host_can_be_asked_again(self) -> None:
+        web = self.ready()
+        self.enable(*base.DESTINATIONS, value=False)
+        self.accepted(web)
+        self.assert_failed(web, "error", "No valid host was found.")
+        self.enable("c3")
+        self.accepted(web)
+        server = self.evacuated(web)
+        self.assertEqual("c3", server["OS-EXT-SRV-ATTR:host"])
+        self.assertEqual("ACTIVE", server["status"])
+        statuses = [record["status"] for record in self.records(web)]
+        self.assertEqual(["done", "error"], statuses)
+
+    def test_a_named_target_is_validated_by_the_scheduler(self) -> None:
+        web = self.ready()
+        self.enable("c3", value=False)
+        self.accepted(web, host="c3")
+        self.assert_failed(web, "error", "No valid host was found.")
+
+    def test_a_failed_spawn_can_be_asked_again(self) -> None:
+        web = self.ready()
+        for host in base.DESTINATIONS:
+            self.control(host, spawn_fail="no memory")
+        self.accepted(web)
+        self.assert_failed(web, "failed", "no memory")
+        self.assertEqual([], self.running(web))
+        for host in base.DESTINATIONS:
+            self.control(host, spawn_fail=None)
+        self.accepted(web)
+        self.assertEqual("ACTIVE", self.evacuated(web)["status"])
+
+    def test_2_14_loses_a_disk_that_is_not_shared(self) -> None:
+        web = self.ready(shared=False)
+        disk = self.disk(web)
+        self.accepted(web, "2.14")
+        self.assertEqual("ACTIVE", self.evacuated(web)["status"])
+        self.assertIsNotNone(self.disk(web))
+        self.assertNotEqual(disk, self.disk(web))
+
+    def test_2_13_fails_where_2_14_loses_the_disk(self) -> None:
+        web = self.ready(shared=False)
+        disk = self.disk(web)
+        self.accepted(web, "2.13", onSharedStorage=True)
+        self.assert_failed(
+            web, "failed", "Invalid state of instance files on shared storage"
+        )
+        self.assertEqual([], self.running(web))
+        self.assertEqual(disk, self.disk(web))
+
+    def test_2_13_keeps_a_shared_disk(self) -> None:
+        web = self.ready()
+        disk = self.disk(web)
+        self.accepted(web, "2.13", onSharedStorage=True)
+        self.assertEqual("ACTIVE", self.evacuated(web)["status"])
+        self.assertEqual(disk, self.disk(web))
+
+    def test_2_13_without_shared_storage_fails_if_it_is_shared(self) -> None:
+        web = self.ready()
+        self.accepted(web, "2.13", onSharedStorage=False)
+        self.assert_failed(web, "failed", "Invalid state of instance files")
+
+    def test_a_volume_survives_without_shared_storage(self) -> None:
+        web = self.ready(shared=False, volume=True)
+        self.assertEqual("", self.server(web)["image"])
+        key = "os-extended-volumes:volumes_attached"
+        volumes = self.server(web)[key]
+        self.accepted(web)
+        server = self.evacuated(web)
+        self.assertEqual("ACTIVE", server["status"])
+        self.assertEqual(volumes, server[key])
+
+    def test_a_second_evacuation_is_accepted_and_wrecks_both(self) -> None:
+        web = self.ready()
+        self.slow()
+        self.accepted(web)
+        self.wait_for_task(web, "rebuild_spawning")
+        self.accepted(web)
+        self.wait(
+            "two ended records",
+            lambda: (
+                {r["status"] for r in self.records(web)} <= {"done", "failed"}
+            ),
+        )
+        # Which of the two gets how far is a matter of time.
+        newest, _ = self.records(web)
+        self.assertEqual("failed", newest["status"])
+        self.wait_for_task(web, None)
+        self.assertEqual("ERROR", self.server(web)["status"])
+        self.assertNotEqual([], self.running(web))
+
+    def test_deleted_meanwhile(self) -> None:
+        web = self.ready()
+        self.slow()
+        self.accepted(web)
+        self.wait_for_task(web, "rebuild_spawning")
+        self.assertEqual(204, self.call("DELETE", f"/servers/{web}")[0])
+        path = f"/servers/{web}"
+        self.wait("gone", lambda: self.call("GET", path)[0] == 404)
+        self.assertEqual([], self.records(web))
+        said = f"Instance {web} could not be found."
+        self.refused(404, said, self.evacuate(web))
