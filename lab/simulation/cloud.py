@@ -116,6 +116,7 @@ class Cloud:
 
     def instance(self, name: str) -> model.Instance:
         """Return the instance with this name or id."""
+        self.settle()
         if name in self.instances:
             return self.instances[name]
         found = [i for i in self.instances.values() if i.name == name]

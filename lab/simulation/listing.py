@@ -147,9 +147,9 @@ def _server_tests(
             "changes-before.",
         )
     if after:
-        tests.append(lambda i: _whole(i.updated) >= after)
+        tests.append(lambda i: i.updated.replace(microsecond=0) >= after)
     if before:
-        tests.append(lambda i: _whole(i.updated) <= before)
+        tests.append(lambda i: i.updated.replace(microsecond=0) <= before)
     if "deleted" in query:
         deleted = query["deleted"].lower() in web.TRUE
         tests.append(lambda i: bool(i.deleted) == deleted)

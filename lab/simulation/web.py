@@ -112,7 +112,8 @@ def requested_version(
         words = part.strip().split()
         if len(words) == 2 and words[0].lower() == service:
             return words[1]
-    return http.headers.get(legacy) if legacy else None
+    value: str | None = http.headers.get(legacy) if legacy else None
+    return value
 
 
 def boolean(value: Any) -> bool:

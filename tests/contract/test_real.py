@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract, on the real Nova of a lab that runs.
+
+Skipped without one: start it with ``python3 -m lab up``.
+"""
+
+import time
+from typing import Any
+
+import lab
+from lab import cloud
+from tests.contract import answers
+from tests.contract import base
+from tests.contract import course
+from tests.contract import hosts
+from tests.contract import lists
+
+BOOT = 120
+NAMES = (base.SOURCE, *base.DESTINATIONS)
+SETTINGS = ("spawn_delay", "spawn_fail", "shared")
+
+
+class Real(base.CloudContract):
+    """Binds the contract to the lab, and leaves it as it was."""
+
+    def setUp(self) -> None:
+        try:
+            self.lab = cloud.Lab.attach()
+        except lab.LabError as error:
+            self.skipTest(str(error))
+        self._booted: list[str] = []
+        super().setUp()
+        self.tenant = self.session("demo", "demo")
+        self.addCleanup(self.restore)
+        for host in NAMES:
+            self.lab.control(host, **dict.fromkeys(SETTINGS))
+
+    def restore(self) -> None:
+        """Delete what was booted; bring back all hosts."""
+        for instance in self._booted:
+            self.call("DELETE", f"/servers/{instance}")
+        for host in NAMES:
+            self.lab.control(host, **dict.fromkeys(SETTINGS))
+            # Orphans of a test, too, are cleaned up by a start.
+            if self.service(host)["forced_down"] or not self._beats(host):
+                self.lab.kill_nova_compute(host)
+                self.lab.power_on(host)
+        for host in NAMES:
+            self.wait(f"{host} back", lambda host=host: self._back(host), 120)
+        self.enable(*NAMES)
+        self.lab.wait_for_hosts(*NAMES, seconds=120)
+
+    def _beats(self, host: str) -> bool:
+        """Whether nova-compute runs, whatever Nova believes."""
+        before = self.service(host)["updated_at"]
+        self.pause(5)
+        return bool(before != self.service(host)["updated_at"])
+
+    def _back(self, host: str) -> bool:
+        if self.service(host)["forced_down"]:
+            self.update_service(host, forced_down=False)
+            return False
+        return bool(self.service(host)["state"] == "up")
+
+    def session(self, user: str, project: str) -> Any:
+        return self.lab.session(user, project)
+
+    def boot(
+        self,
+        name: str,
+        host: str = base.SOURCE,
+        volume: bool = False,
+        stopped: bool = False,
+        tenant: bool = False,
+    ) -> str:
+        session = self.tenant if tenant else self.admin
+        server: dict[str, Any] = {
+            "name": name,
+            "networks": "none",
+            "flavorRef": self._flavor("m1.volume" if volume else "m1.tiny"),
+        }
+        if volume:
+            server["block_device_mapping_v2"] = [
+                {
+                    "boot_index": 0,
+                    "uuid": self._image(),
+                    "source_type": "image",
+                    "destination_type": "volume",
+                    "volume_size": 1,
+                    "delete_on_termination": True,
+                }
+            ]
+        else:
+            server["imageRef"] = self._image()
+        others = [other for other in NAMES if other != host]
+        if tenant:
+            # Only an admin may name the host.
+            self.enable(*others, value=False)
+        else:
+            server["host"] = host
+        body = {"server": server}
+        status, answer = self.call(
+            "POST", "/servers", body=body, session=session
+        )
+        self.assertEqual(202, status, answer)
+        instance: str = answer["server"]["id"]
+        self._booted.append(instance)
+        self._wait_for_status(instance, "ACTIVE")
+        if tenant:
+            self.enable(*others)
+        if stopped:
+            self.assertEqual(
+                202, self.action(instance, **{"os-stop": None})[0]
+            )
+            self._wait_for_status(instance, "SHUTOFF")
+        return instance
+
+    def _wait_for_status(self, instance: str, status: str) -> None:
+        def reached() -> bool:
+            found = self.server(instance)["status"]
+            self.assertNotEqual("ERROR", found)
+            return bool(found == status)
+
+        self.wait(status, reached, BOOT)
+
+    def _flavor(self, name: str) -> str:
+        for flavor in self.get("/flavors")["flavors"]:
+            if flavor["name"] == name:
+                return str(flavor["id"])
+        return self.fail(f"the lab has no flavor {name}")
+
+    def _image(self) -> str:
+        answer = self.admin.get(
+            "/v2/images", endpoint_filter={"service_type": "image"}
+        )
+        return str(answer.json()["images"][0]["id"])
+
+    def offload(self, instance: str) -> None:
+        self.assertEqual(202, self.action(instance, shelve=None)[0])
+        self._wait_for_status(instance, "SHELVED_OFFLOADED")
+
+    def power_off(self, host: str) -> None:
+        self.lab.power_off(host)
+
+    def kill_nova_compute(self, host: str) -> None:
+        self.lab.kill_nova_compute(host)
+
+    def power_on(self, host: str) -> None:
+        self.lab.power_on(host)
+
+    def control(self, host: str, **settings: Any) -> None:
+        self.lab.control(host, **settings)
+
+    def running(self, instance: str) -> list[str]:
+        return sorted(self.lab.running(instance))
+
+    def disk(self, instance: str) -> str | None:
+        disks = self.lab.disk(instance)
+        host = self.server(instance)["OS-EXT-SRV-ATTR:host"]
+        return disks.get(host) or disks.get("shared")
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def elapsed(self) -> float:
+        return time.monotonic()
+
+
+class TestAnswers(Real, answers.Answers):
+    pass
+
+
+class TestCourse(Real, course.Course):
+    pass
+
+
+class TestHosts(Real, hosts.Hosts):
+    pass
+
+
+class TestLists(Real, lists.Lists):
+    pass
+
+
+class TestRoles(Real, lists.Roles):
+    pass
