@@ -108,12 +108,14 @@ def requested_version(
     http: webob.Request, service: str, legacy: str | None = None
 ) -> str | None:
     """Return what the microversion headers ask for."""
-    for part in http.headers.get("OpenStack-API-Version", "").split(","):
+    for part in str(http.headers.get("OpenStack-API-Version", "")).split(","):
         words = part.strip().split()
         if len(words) == 2 and words[0].lower() == service:
             return words[1]
-    value: str | None = http.headers.get(legacy) if legacy else None
-    return value
+    if legacy is None:
+        return None
+    value = http.headers.get(legacy)
+    return None if value is None else str(value)
 
 
 def boolean(value: Any) -> bool:

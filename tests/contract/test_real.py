@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract, on the real Nova of a lab that runs.
-
-Skipped without one: start it with ``python3 -m lab up``.
-"""
+"""The contract, on the real Nova of the lab that functional tests share."""
 
 import time
 from typing import Any
 
-import lab
-from lab import cloud
+from lab import LabError
 from tests.contract import answers
 from tests.contract import base
 from tests.contract import course
 from tests.contract import hosts
 from tests.contract import lists
+from tests.functional import base as functional
 
 BOOT = 120
 NAMES = (base.SOURCE, *base.DESTINATIONS)
@@ -25,8 +22,8 @@ class Real(base.CloudContract):
 
     def setUp(self) -> None:
         try:
-            self.lab = cloud.Lab.attach()
-        except lab.LabError as error:
+            self.lab = functional.shared_lab()
+        except LabError as error:
             self.skipTest(str(error))
         self._booted: list[str] = []
         super().setUp()
@@ -36,31 +33,29 @@ class Real(base.CloudContract):
             self.lab.control(host, **dict.fromkeys(SETTINGS))
 
     def restore(self) -> None:
-        """Delete what was booted; bring back all hosts."""
-        for instance in self._booted:
-            self.call("DELETE", f"/servers/{instance}")
+        """Bring back all hosts, then delete what was booted."""
         for host in NAMES:
             self.lab.control(host, **dict.fromkeys(SETTINGS))
-            # Orphans of a test, too, are cleaned up by a start.
-            if self.service(host)["forced_down"] or not self._beats(host):
+            if self.service(host)["forced_down"]:
+                # What was evacuated is cleaned up by a start only.
                 self.lab.kill_nova_compute(host)
-                self.lab.power_on(host)
+            self.lab.power_on(host)
         for host in NAMES:
             self.wait(f"{host} back", lambda host=host: self._back(host), 120)
         self.enable(*NAMES)
-        self.lab.wait_for_hosts(*NAMES, seconds=120)
-
-    def _beats(self, host: str) -> bool:
-        """Whether nova-compute runs, whatever Nova believes."""
-        before = self.service(host)["updated_at"]
-        self.pause(5)
-        return bool(before != self.service(host)["updated_at"])
+        self.lab.wait_for_hosts()
+        for instance in self._booted:
+            self.call("DELETE", f"/servers/{instance}")
+        self.wait("all deleted", self._all_deleted)
 
     def _back(self, host: str) -> bool:
-        if self.service(host)["forced_down"]:
-            self.update_service(host, forced_down=False)
-            return False
-        return bool(self.service(host)["state"] == "up")
+        if not self.service(host)["forced_down"]:
+            return True
+        return self.update_service(host, forced_down=False)[0] == 200
+
+    def _all_deleted(self) -> bool:
+        left = self.get("/servers?all_tenants=1")["servers"]
+        return not {server["id"] for server in left} & set(self._booted)
 
     def session(self, user: str, project: str) -> Any:
         return self.lab.session(user, project)
