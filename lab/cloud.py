@@ -109,7 +109,7 @@ class Lab:
                 )
             ).resolve()
             lock.note(held, path)
-            self._keeper = keeper.start(path, lock.path(), held)
+            self._keeper = keeper.start(path, lock.PATH, held)
         finally:
             os.close(held)
         try:
@@ -204,12 +204,9 @@ class Lab:
         self._processes.start(services.compute(host))
 
     def wait_for_hosts(self, *names: str, seconds: float = 60) -> None:
-        """Until Nova counts these (default: all) as up.
-
-        Nova goes on counting a host as up for 20 s after it was killed.
-        """
+        """Until these hosts (default: all) send heartbeats and are up."""
         chosen = names or tuple(self.hosts)
-        start.wait_for_hosts(api.Admin(), chosen, seconds)
+        start.wait_for_hosts(self._processes, chosen, seconds)
 
     def control(self, host: str, **settings: Any) -> dict[str, Any]:
         """Merge settings into those of the host; None resets one.

@@ -84,6 +84,22 @@ def path(run: layout.Run, name: str) -> Path:
     return folder(run, name) / name
 
 
+def files(run: layout.Run, program: str) -> list[str | Path]:
+    """The options that tell a program of this name its configuration."""
+    names = {
+        "cinder": ["cinder.conf"],
+        "glance": ["glance-api.conf"],
+        "keystone": ["keystone.conf"],
+        "mistral": ["mistral.conf"],
+        "nova": ["nova.conf", "nova-database.conf"],
+        "placement": ["placement.conf"],
+    }
+    chosen = names[program.partition("-")[0]]
+    return [
+        word for name in chosen for word in ("--config-file", path(run, name))
+    ]
+
+
 def compute_config(run: layout.Run, host: str) -> Path:
     return run.host(host) / "nova-compute.conf"
 

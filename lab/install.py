@@ -70,7 +70,7 @@ def ensure_venv(progress: Progress) -> Path:
     Scripts in it contain its path, so it can't be built aside and renamed:
     a lock keeps others out and a marker says that it is complete.
     """
-    base = layout.cache_dir()
+    base = layout.CACHE
     base.mkdir(parents=True, exist_ok=True)
     venv = base / f"venv-{layout.environment_key()}"
     with locked(base / "venv.lock", progress, "the virtual environment"):

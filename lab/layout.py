@@ -12,6 +12,12 @@ CONSTRAINTS = CHECKOUT / "lab" / "constraints.txt"
 REQUIREMENTS = CHECKOUT / "lab" / "requirements.txt"
 TEMPLATES = CHECKOUT / "lab" / "etc"
 
+# Settled now: test fixtures give each test a home directory of its own.
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    / "mistral-hostrecovery"
+)
+
 ADDRESS = "127.0.0.1"
 REGION = "RegionOne"
 # The cloud listens on loopback only and is thrown away after use.
@@ -37,11 +43,6 @@ PORTS = {
 
 def url(name: str) -> str:
     return f"http://{ADDRESS}:{PORTS[name]}"
-
-
-def cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "mistral-hostrecovery"
 
 
 def digest(*parts: str | bytes) -> str:

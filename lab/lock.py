@@ -8,15 +8,19 @@ import tempfile
 
 from lab import LabError
 
-
-def path() -> Path:
-    return Path(tempfile.gettempdir()) / "hostrecovery-lab.lock"
+# Settled now: test fixtures change the directory for temporary files.
+PATH = Path(tempfile.gettempdir()) / "hostrecovery-lab.lock"
 
 
 def take() -> int:
     """Take the lock, or say which lab has it."""
     while True:
-        fd = os.open(path(), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            fd = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except PermissionError:
+            raise LabError(
+                f"Another user's lab runs: {PATH} is theirs."
+            ) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -30,7 +34,7 @@ def take() -> int:
             ) from None
         # The one before may have removed the file between open and lock.
         try:
-            if os.path.samestat(os.fstat(fd), os.stat(path())):
+            if os.path.samestat(os.fstat(fd), os.stat(PATH)):
                 return fd
         except FileNotFoundError:
             pass
@@ -46,7 +50,7 @@ def note(fd: int, run: Path) -> None:
 def holder() -> Path | None:
     """The run directory of the lab that runs now, if one does."""
     try:
-        fd = os.open(path(), os.O_RDONLY)
+        fd = os.open(PATH, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:

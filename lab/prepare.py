@@ -57,17 +57,16 @@ class Schemas:
 
     def map_hosts(self) -> None:
         """So that the first boot need not wait for the periodic discovery."""
-        self._manage("nova.conf", "nova-manage", "cell_v2", "discover_hosts")
+        self._manage("nova-manage", "cell_v2", "discover_hosts")
 
     def _keystone(self) -> None:
-        self._manage("keystone.conf", "keystone-manage", "db_sync")
+        self._manage("keystone-manage", "db_sync")
         owner = ["--keystone-user", _user(), "--keystone-group", _group()]
         for keys in ("fernet_setup", "credential_setup"):
-            self._manage("keystone.conf", "keystone-manage", keys, *owner)
+            self._manage("keystone-manage", keys, *owner)
         url = layout.url("keystone") + "/v3"
         urls = [f"--bootstrap-{kind}-url" for kind in ("public", "internal")]
         self._manage(
-            "keystone.conf",
             "keystone-manage",
             "bootstrap",
             *("--bootstrap-password", layout.PASSWORD),
@@ -76,24 +75,23 @@ class Schemas:
         )
 
     def _nova(self) -> None:
-        nova = ("nova.conf", "nova-manage")
-        self._manage(*nova, "api_db", "sync")
+        nova = "nova-manage"
+        self._manage(nova, "api_db", "sync")
         cell0 = f"{config.DATABASE}/nova_cell0"
         cell = ("cell_v2", "map_cell0", "--database_connection", cell0)
-        self._manage(*nova, *cell)
-        self._manage(*nova, "cell_v2", "create_cell", "--name", "cell1")
-        self._manage(*nova, "db", "sync")
+        self._manage(nova, *cell)
+        self._manage(nova, "cell_v2", "create_cell", "--name", "cell1")
+        self._manage(nova, "db", "sync")
 
     def _others(self) -> None:
-        self._manage("placement.conf", "placement-manage", "db", "sync")
-        self._manage("glance-api.conf", "glance-manage", "db_sync")
-        self._manage("cinder.conf", "cinder-manage", "db", "sync")
-        self._manage("mistral.conf", "mistral-db-manage", "upgrade", "head")
+        self._manage("placement-manage", "db", "sync")
+        self._manage("glance-manage", "db_sync")
+        self._manage("cinder-manage", "db", "sync")
+        self._manage("mistral-db-manage", "upgrade", "head")
 
-    def _manage(self, file: str, program: str, *words: str) -> None:
-        command = [str(self._venv / "bin" / program)]
-        command += ["--config-file", str(config.path(self._run, file))]
-        command += words
+    def _manage(self, program: str, *words: str) -> None:
+        options = map(str, config.files(self._run, program))
+        command = [str(self._venv / "bin" / program), *options, *words]
         done = subprocess.run(
             command,
             cwd=self._run.path,

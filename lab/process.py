@@ -10,10 +10,12 @@ may look: the one that started the lab, one that attached, and the keeper.
 """
 
 from collections.abc import Iterator, Sequence
+import contextlib
 from dataclasses import dataclass
 import json
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import time
@@ -75,6 +77,10 @@ class Processes:
             with sessions.open("a") as file:
                 file.write(f"{child.pid} {found.began}\n")
 
+    def began(self, name: str) -> float:
+        """When it was last started, in seconds since the epoch."""
+        return (self.run.processes / f"{name}{SESSIONS}").stat().st_mtime
+
     def environment(self, name: str) -> dict[str, str]:
         """Nothing of the caller's environment but what finds programs."""
         return {
@@ -84,6 +90,7 @@ class Processes:
             "HOME": str(self.run.home),
             "XDG_CACHE_HOME": str(self.run.home / "cache"),
             "TMPDIR": str(self.run.path / "tmp"),
+            "PYTHONPATH": str(layout.CHECKOUT / "lab" / "startup"),
             "PYTHONUNBUFFERED": "1",
             "PYTHONNOUSERSITE": "1",
         }
@@ -209,10 +216,8 @@ def end_all(run: Path) -> None:
 
 
 def _send(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _reap() -> None:
@@ -221,9 +226,8 @@ def _reap() -> None:
 
 def _pss_kib(pid: int) -> int:
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").open():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
-        pass
-    return 0
+        return 0
+    found = re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -41,13 +41,18 @@ def define(
         "glance": {
             "OS_GLANCE_CONFIG_DIR": config.folder(run, "glance-api.conf")
         },
-        "nova": {"OS_NOVA_CONFIG_DIR": config.folder(run, "nova.conf")},
+        "nova": {
+            "OS_NOVA_CONFIG_DIR": config.folder(run, "nova.conf"),
+            "OS_NOVA_CONFIG_FILES": (
+                "api-paste.ini;nova.conf;nova-database.conf"
+            ),
+        },
         "cinder": {},
     }
     for name, module in APIS.items():
         command = [*python, HERE / "wsgi.py", module, str(layout.PORTS[name])]
         if name == "cinder":
-            command += ["--config-file", config.path(run, "cinder.conf")]
+            command += config.files(run, name)
         processes.define(
             PROCESS.get(name, name), command, **environments[name]
         )
@@ -55,14 +60,13 @@ def define(
         "neutron",
         [*python, HERE / "neutron.py", str(layout.PORTS["neutron"])],
     )
-    for name, file in (
-        ("nova-conductor", "nova.conf"),
-        ("nova-scheduler", "nova.conf"),
-        ("cinder-scheduler", "cinder.conf"),
-        ("cinder-volume", "cinder.conf"),
+    for name in (
+        "nova-conductor",
+        "nova-scheduler",
+        "cinder-scheduler",
+        "cinder-volume",
     ):
-        options = ["--config-file", config.path(run, file)]
-        processes.define(name, [programs / name, *options])
+        processes.define(name, [programs / name, *config.files(run, name)])
     for host in hosts:
         command = [*python, HERE / "hypervisor.py"]
         command += ["--config-file", config.path(run, "nova.conf")]
@@ -70,8 +74,9 @@ def define(
         processes.define(compute(host), command)
     for name, kind in mistral(engines, executors).items():
         command = [programs / "mistral-server", "--server", kind]
-        command += ["--config-file", config.path(run, "mistral.conf")]
-        processes.define(name, command, PYTHONPATH=run.product)
+        command += config.files(run, "mistral")
+        paths = f"{run.product}:{HERE / 'startup'}"
+        processes.define(name, command, PYTHONPATH=paths)
 
 
 def compute(host: str) -> str:

@@ -6,6 +6,7 @@ nothing waits that needn't and nothing starts that would only wait.
 """
 
 from concurrent import futures
+import datetime
 import os
 from pathlib import Path
 import shutil
@@ -51,7 +52,7 @@ class Start:
         self._progress = progress
         self._processes = process.Processes(run)
         self._admin = api.Admin()
-        self._prepared = layout.cache_dir() / f"prepared-{self._key()}"
+        self._prepared = layout.CACHE / f"prepared-{self._key()}"
 
     def run(self) -> None:
         for name, port in layout.PORTS.items():
@@ -70,8 +71,7 @@ class Start:
                 database.wait(self._processes)
             else:
                 self._prepare()
-            self._start_controllers()
-            self._wait_for_apis("keystone", "placement")
+            self._start_first()
             product.result()
         if not known:
             self._progress("creating users and endpoints")
@@ -82,13 +82,13 @@ class Start:
             self._progress("creating flavors, image and volume type")
             prepare.seed_cloud(self._admin)
         self._progress("waiting for the services to be up")
-        self._wait_for_listeners()
-        wait_for_hosts(self._admin, self._hosts)
+        self._wait_for_listeners(self._queues)
+        wait_for_hosts(self._processes, self._hosts)
         if not known:
             self._progress("keeping the databases for the next start")
             self._schemas().map_hosts()
             self._keep()
-            wait_for_hosts(self._admin, self._hosts)
+            wait_for_hosts(self._processes, self._hosts)
 
     def _install_product(self) -> None:
         if self._product:
@@ -104,21 +104,24 @@ class Start:
     def _schemas(self) -> prepare.Schemas:
         return prepare.Schemas(self._run, self._processes, self._venv)
 
-    def _start_controllers(self) -> None:
-        self._progress("starting Keystone, Placement, Glance, Cinder, Nova")
-        for name in ("keystone", "placement", "neutron", "nova-conductor"):
+    def _start_first(self) -> None:
+        """What the others call while they start; they'd try again late."""
+        self._progress("starting RabbitMQ, Keystone and Placement")
+        for name in ("keystone", "placement", "neutron", "glance-api"):
             self._processes.start(name)
-        for name in ("nova-api", "nova-scheduler", "glance-api"):
-            self._processes.start(name)
-        for name in ("cinder-api", "cinder-scheduler", "cinder-volume"):
-            self._processes.start(name)
+        rabbit.wait(self._processes)
+        self._processes.start("nova-conductor")
+        self._processes.start("nova-api")
+        self._wait_for_apis("keystone", "placement")
 
     def _start_rest(self) -> None:
-        """A nova-compute that finds no Placement tries again too late."""
-        self._progress("starting the hosts and Mistral")
-        for host in self._hosts:
-            self._processes.start(services.compute(host))
-        for name in self._mistral:
+        """Hosts first: a nova-compute takes long after its imports."""
+        self._progress("starting Nova, Glance, Cinder and Mistral")
+        # A nova-compute that it does not answer pauses for 10 s.
+        self._wait_for_listeners({"conductor": 1})
+        computes = [services.compute(host) for host in self._hosts]
+        # one that runs already is left alone
+        for name in computes + self._processes.names():
             self._processes.start(name)
 
     def _wait_for_apis(self, *names: str) -> None:
@@ -131,8 +134,8 @@ class Start:
                 tail = self._processes.tail(log)
                 raise LabError(f"{error}\n{tail}") from None
 
-    def _wait_for_listeners(self) -> None:
-        wanted = [f"{queue}={n}" for queue, n in self._queues.items()]
+    def _wait_for_listeners(self, queues: dict[str, int]) -> None:
+        wanted = [f"{queue}={count}" for queue, count in queues.items()]
         done = subprocess.run(
             [
                 self._venv / "bin" / "python",
@@ -200,20 +203,42 @@ class Start:
 
 
 def wait_for_hosts(
-    admin: api.Admin, hosts: tuple[str, ...], seconds: float = SECONDS
+    processes: process.Processes,
+    hosts: tuple[str, ...],
+    seconds: float = SECONDS,
 ) -> None:
-    """Until Nova counts each host as up."""
+    """Until Nova counts each host as up, and by a heartbeat of this life.
+
+    Nova goes on counting a host as up for 20 s after it was killed, so a
+    host that is just starting again may seem up and be down a moment later.
+    """
+    admin = api.Admin()
     deadline = time.monotonic() + seconds
     path = "/os-services?binary=nova-compute"
     while True:
-        found = admin.get("nova", path)["services"]
-        up = {one["host"] for one in found if one["state"] == "up"}
-        missing = [host for host in hosts if host not in up]
+        beats = {
+            one["host"]: _seconds(one["updated_at"])
+            for one in admin.get("nova", path)["services"]
+            if one["state"] == "up"
+        }
+        missing = [
+            host
+            for host in hosts
+            if beats.get(host, 0) < processes.began(services.compute(host))
+        ]
         if not missing:
             return
         if time.monotonic() > deadline:
             raise LabError(f"Nova does not see {', '.join(missing)} up.")
         time.sleep(0.3)
+
+
+def _seconds(timestamp: str | None) -> float:
+    """Nova's times are in UTC and do not say so."""
+    if not timestamp:
+        return 0
+    moment = datetime.datetime.fromisoformat(timestamp)
+    return moment.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def write_configuration(

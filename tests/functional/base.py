@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One lab for all functional tests of a process, and steps with deadlines."""
+
+import atexit
+from collections.abc import Callable
+import functools
+import os
+import time
+from typing import Any
+
+from novaclient import client
+from novaclient import exceptions
+from oslotest import base
+
+from lab import cloud
+
+NOVA_VERSION = "2.93"
+
+
+@functools.cache
+def shared_lab() -> cloud.Lab:
+    """The lab that HOSTRECOVERY_LAB names, else one that is started now.
+
+    It ends with the process.
+    """
+    if os.environ.get(cloud.RUN_DIRECTORY):
+        return cloud.Lab.attach()
+    lab = cloud.Lab(progress=functools.partial(print, flush=True))
+    lab.start_up()
+    atexit.register(lab.shut_down)
+    return lab
+
+
+class FunctionalTest(base.BaseTestCase):
+    """Runs on the lab; leaves every host up and no instance behind."""
+
+    lab: cloud.Lab
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.lab = shared_lab()
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.nova = client.Client(
+            NOVA_VERSION, session=self.lab.session(), timeout=60
+        )
+        self._booted: list[Any] = []
+        self.addCleanup(self._restore)
+
+    def boot(self, name: str, host: str) -> Any:
+        """An image-backed instance that is active on this host."""
+        instance = self.nova.servers.create(
+            name,
+            image=self.nova.glance.find_image("tiny"),
+            flavor=self.nova.flavors.find(name="m1.tiny"),
+            nics="none",
+            host=host,
+        )
+        self._booted.append(instance)
+        return self.wait_for_state(instance, "ACTIVE")
+
+    def wait_for_state(
+        self, instance: Any, state: str, not_on: str = ""
+    ) -> Any:
+        def reached() -> Any:
+            now = self.nova.servers.get(instance.id)
+            self.assertNotEqual("ERROR", now.status, now.to_dict())
+            moved = getattr(now, "OS-EXT-SRV-ATTR:host") != not_on
+            busy = getattr(now, "OS-EXT-STS:task_state")
+            return now.status == state and moved and not busy and now
+
+        return self.wait_until(reached, f"{instance.name} is {state}")
+
+    def wait_until(
+        self, reached: Callable[[], Any], what: str, seconds: float = 60
+    ) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (value := reached()):
+            if time.monotonic() > deadline:
+                self.fail(f"not within {seconds} s: {what}")
+            time.sleep(0.2)
+        return value
+
+    def share_storage(self, shared: bool) -> None:
+        for host in self.lab.hosts:
+            self.lab.control(host, shared=shared)
+
+    def force_down(self, host: str, forced: bool = True) -> None:
+        self.nova.services.force_down(self._service(host).id, forced)
+
+    def _service(self, host: str) -> Any:
+        (service,) = self.nova.services.list(host, "nova-compute")
+        return service
+
+    def _restore(self) -> None:
+        """Hosts first: an instance is deleted by the host it is on."""
+        for host in self.lab.hosts:
+            self.lab.control(
+                host, shared=None, spawn_delay=None, spawn_fail=None
+            )
+            self.lab.power_on(host)
+        for host in self.lab.hosts:
+            self.bring_back(host)
+        self.lab.wait_for_hosts()
+        for instance in self._booted:
+            self.nova.servers.delete(instance)
+        self.wait_until(self._all_deleted, "the instances are deleted")
+
+    def bring_back(self, host: str) -> None:
+        """Nova refuses until the host has cleaned up what was evacuated."""
+
+        def accepted() -> bool:
+            try:
+                self.force_down(host, False)
+            except exceptions.BadRequest:
+                return False
+            return True
+
+        if self._service(host).forced_down:
+            self.wait_until(accepted, f"{host} is up again")
+
+    def _all_deleted(self) -> bool:
+        left = {instance.id for instance in self.nova.servers.list()}
+        return left.isdisjoint(instance.id for instance in self._booted)
