@@ -127,6 +127,7 @@ def _hypervisors(request: web.Request, detail: bool) -> webob.Response:
                 "hypervisor_type": "fake",
                 "hypervisor_version": 1000,
                 "host_ip": "127.0.0.1",
+                "uptime": None,
                 "service": {
                     "id": service["id"],
                     "host": host.name,

@@ -78,10 +78,9 @@ class Real(base.CloudContract):
             server["block_device_mapping_v2"] = [
                 {
                     "boot_index": 0,
-                    "uuid": self._image(),
-                    "source_type": "image",
+                    "uuid": self._volume(),
+                    "source_type": "volume",
                     "destination_type": "volume",
-                    "volume_size": 1,
                     "delete_on_termination": True,
                 }
             ]
@@ -129,6 +128,29 @@ class Real(base.CloudContract):
             "/v2/images", endpoint_filter={"service_type": "image"}
         )
         return str(answer.json()["images"][0]["id"])
+
+    def _volume(self) -> str:
+        """A blank one: the lab's Cinder has nothing to put an image on."""
+
+        def cinder(method: str, path: str, **body: Any) -> Any:
+            return self.admin.request(
+                path,
+                method,
+                json=body or None,
+                endpoint_filter={"service_type": "block-storage"},
+            )
+
+        answer = cinder("POST", "/volumes", volume={"size": 1})
+        path = f"/volumes/{answer.json()['volume']['id']}"
+        self.wait(
+            "available",
+            lambda: (
+                cinder("GET", path).json()["volume"]["status"] == "available"
+            ),
+        )
+        bootable = {"os-set_bootable": {"bootable": True}}
+        cinder("POST", f"{path}/action", **bootable)
+        return path.rsplit("/", 1)[1]
 
     def offload(self, instance: str) -> None:
         self.assertEqual(202, self.action(instance, shelve=None)[0])
