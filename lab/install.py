@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Install what the lab runs: Debian packages, virtual environment, product."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import fcntl
 import os
@@ -113,7 +113,7 @@ def install_product(checkout: Path, venv: Path, run: layout.Run) -> None:
             ".*", "*.egg-info", "__pycache__", "build", "dist", "lab", "tests"
         ),
     )
-    pip = [venv / "bin" / "python", "-m", "pip"]
+    pip: list[str | Path] = [venv / "bin" / "python", "-m", "pip"]
     offline = ["--quiet", "--no-deps", "--no-index"]
     offline += ["--disable-pip-version-check"]
     # The virtual environment has setuptools; a build in isolation would
@@ -139,7 +139,7 @@ def locked(file: Path, progress: Progress, what: str) -> Iterator[None]:
 
 
 def _run(
-    command: list[str | Path],
+    command: Sequence[str | Path],
     env: dict[str, str] | None = None,
     check: bool = True,
 ) -> None:

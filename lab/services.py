@@ -30,8 +30,8 @@ def define(
 ) -> None:
     programs = venv / "bin"
     # -P: the lab's own module names must not hide anyone else's.
-    python = [programs / "python", "-P"]
-    environments = {
+    python: list[str | Path] = [programs / "python", "-P"]
+    environments: dict[str, dict[str, str | Path]] = {
         "keystone": {
             "OS_KEYSTONE_CONFIG_FILES": config.path(run, "keystone.conf")
         },
