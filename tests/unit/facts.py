@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builders of facts: name what matters to a test, the rest is ordinary."""
+
+import datetime
+from typing import Any
+
+import hypothesis
+
+from mistral_hostrecovery import model
+from mistral_hostrecovery import progress
+
+NOW = datetime.datetime(2030, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
+
+#: The newest evacuation record when the plan of these tests was made.
+BASELINE = 10
+
+RULES = progress.Rules(baseline=BASELINE, max_attempts=3)
+
+#: The same examples in each run, and no files left behind.
+REPEATABLE = hypothesis.settings(
+    deadline=None, derandomize=True, database=None, max_examples=150
+)
+
+
+def at(seconds: float) -> datetime.datetime:
+    """Return the time so many seconds after NOW."""
+    return NOW + datetime.timedelta(seconds=seconds)
+
+
+def service(host: str = "c1", **facts: Any) -> model.Service:
+    """Return the service of a host that has been dead for ten minutes."""
+    ordinary: dict[str, Any] = {
+        "id": f"service-of-{host}",
+        "up": False,
+        "forced_down": False,
+        "disabled": False,
+        "disabled_reason": None,
+        "updated_at": at(-600),
+    }
+    return model.Service(host=host, **{**ordinary, **facts})
+
+
+def instance(**facts: Any) -> model.Instance:
+    """Return an active instance on the failed host c1."""
+    ordinary: dict[str, Any] = {
+        "id": "web",
+        "name": "web-1",
+        "host": "c1",
+        "node": "c1.example.org",
+        "vm_state": "active",
+    }
+    return model.Instance(**{**ordinary, **facts})
+
+
+def candidate(**facts: Any) -> model.Candidate:
+    """Return a selected, active, image-backed instance."""
+    ordinary: dict[str, Any] = {
+        "id": "web",
+        "name": "web-1",
+        "vm_state": "active",
+        "task_state": None,
+        "node": "c1.example.org",
+        "volume_backed": False,
+        "selected": True,
+        "moving_to": None,
+        "metadata": {},
+    }
+    return model.Candidate(**{**ordinary, **facts})
+
+
+def verdict(**facts: Any) -> model.Verdict:
+    """Return the verdict to recover an active instance on a shared disk."""
+    ordinary: dict[str, Any] = {
+        "instance": "web",
+        "name": "web-1",
+        "was": "active",
+        "disk": "shared",
+        "recover": True,
+        "reason": "policy recover=true",
+    }
+    return model.Verdict(**{**ordinary, **facts})
+
+
+def migration(**facts: Any) -> model.Migration:
+    """Return an evacuation from c1 that Nova has just accepted."""
+    ordinary: dict[str, Any] = {
+        "id": BASELINE + 1,
+        "instance": "web",
+        "type": "evacuation",
+        "status": "accepted",
+        "source": "c1",
+        "destination": None,
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return model.Migration(**{**ordinary, **facts})

@@ -1,0 +1,785 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done about an instance, at each point of its evacuation."""
+
+from typing import Any
+
+import ddt
+import hypothesis
+from hypothesis import strategies as st
+from oslotest import base
+
+from mistral_hostrecovery import model
+from mistral_hostrecovery import progress
+from mistral_hostrecovery.progress import Next
+from tests.unit import facts
+
+EVACUATED_TO = "c4"
+OUR_ID = facts.BASELINE + 1
+OLD_ID = facts.BASELINE
+
+
+def known(*records: model.Migration, **more: Any) -> progress.Facts:
+    more.setdefault("now", facts.NOW)
+    return progress.Facts(evacuations=progress.group(records), **more)
+
+
+def here(**seen: Any) -> progress.Place:
+    return progress.Place(True, facts.instance(**seen))
+
+
+def away(**seen: Any) -> progress.Place:
+    seen.setdefault("host", EVACUATED_TO)
+    return progress.Place(False, facts.instance(**seen))
+
+
+def ours(status: str = "accepted", **more: Any) -> model.Migration:
+    return facts.migration(status=status, **more)
+
+
+def old(status: str, **more: Any) -> model.Migration:
+    return facts.migration(
+        **{"id": OLD_ID, "status": status, "updated_at": facts.at(-900)} | more
+    )
+
+
+def step(
+    place: progress.Place, *records: model.Migration, **more: Any
+) -> progress.Step:
+    wanted = facts.verdict(was=more.pop("was", "active"))
+    return progress.next_step(
+        wanted, place, known(*records, **more), facts.RULES
+    )
+
+
+#: Each row is what Nova shows at one moment: name, was, place, records, next.
+TIMELINE: list[tuple[str, str, progress.Place, list[Any], Next]] = [
+    # An active instance, in the order in which Nova goes through it.
+    ("untouched", "active", here(), [], Next.ASK),
+    (
+        "accepted",
+        "active",
+        here(vm_state="active", task_state="rebuilding"),
+        [ours("accepted")],
+        Next.WAIT,
+    ),
+    (
+        "destination_chosen",
+        "active",
+        here(task_state="rebuilding"),
+        [ours("pre-migrating", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "spawning",
+        "active",
+        here(task_state="rebuild_spawning"),
+        [ours("pre-migrating", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "active_and_idle_on_the_source_before_it_is_done",
+        "active",
+        here(),
+        [ours("pre-migrating", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "on_the_destination_before_the_record_is_done",
+        "active",
+        away(),
+        [ours("pre-migrating", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "done_but_the_host_is_still_the_source",
+        "active",
+        here(),
+        [ours("done", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "done_and_moved",
+        "active",
+        away(),
+        [ours("done", destination="c4")],
+        Next.RECOVERED,
+    ),
+    (
+        "completed_because_the_source_returned",
+        "active",
+        away(),
+        [ours("completed", destination="c4")],
+        Next.RECOVERED,
+    ),
+    (
+        "completed_but_the_list_of_instances_is_older",
+        "active",
+        here(),
+        [ours("completed", destination="c4")],
+        Next.WAIT,
+    ),
+    # A stopped instance: it looks active and idle on the way.
+    (
+        "stopped_looks_active_before_it_is_done",
+        "stopped",
+        here(vm_state="active"),
+        [ours("pre-migrating", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "stopped_is_done_on_the_source",
+        "stopped",
+        here(vm_state="stopped"),
+        [ours("done", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "stopped_is_powered_off_on_the_destination",
+        "stopped",
+        away(vm_state="active", task_state="powering-off"),
+        [ours("done", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "stopped_is_done_and_moved",
+        "stopped",
+        away(vm_state="stopped"),
+        [ours("done", destination="c4")],
+        Next.RECOVERED,
+    ),
+    # Failures: the pause runs from the record's last change.
+    (
+        "failed_just_now",
+        "active",
+        here(vm_state="error"),
+        [ours("failed")],
+        Next.PAUSE,
+    ),
+    (
+        "no_valid_host_a_while_ago",
+        "active",
+        here(vm_state="error"),
+        [ours("error", updated_at=facts.at(-10))],
+        Next.ASK,
+    ),
+    (
+        "failed_but_nova_still_has_a_task",
+        "active",
+        here(task_state="rebuilding"),
+        [ours("failed", updated_at=facts.at(-999))],
+        Next.WAIT,
+    ),
+    (
+        "task_without_any_record",
+        "active",
+        here(task_state="rebuilding"),
+        [],
+        Next.WAIT,
+    ),
+    (
+        "stale_task_of_the_dead_host",
+        "active",
+        here(task_state="pausing"),
+        [],
+        Next.ASK,
+    ),
+    (
+        "error_on_the_destination",
+        "active",
+        away(vm_state="error", fault="no disk"),
+        [ours("done", destination="c4")],
+        Next.FAILED,
+    ),
+    # Stuck.
+    (
+        "stuck_for_hours_on_a_destination_that_may_live",
+        "active",
+        here(task_state="rebuild_spawning"),
+        [
+            ours(
+                "pre-migrating",
+                destination="c4",
+                updated_at=facts.at(-9000),
+            )
+        ],
+        Next.WAIT,
+    ),
+    (
+        "stuck_with_no_destination_known",
+        "active",
+        here(task_state="rebuilding"),
+        [ours("accepted", updated_at=facts.at(-9000))],
+        Next.WAIT,
+    ),
+    (
+        "stuck_on_a_destination_that_is_fenced",
+        "active",
+        here(task_state="rebuild_spawning"),
+        [ours("pre-migrating", destination="dead", updated_at=facts.at(-10))],
+        Next.ASK,
+    ),
+    (
+        "destination_fenced_a_moment_ago",
+        "active",
+        here(task_state="rebuild_spawning"),
+        [ours("pre-migrating", destination="dead")],
+        Next.PAUSE,
+    ),
+    # Records of an earlier recovery.
+    ("failed_before_us", "active", here(), [old("failed")], Next.ASK),
+    (
+        "evacuated_and_came_back",
+        "active",
+        here(),
+        [old("completed")],
+        Next.ASK,
+    ),
+    ("done_before_us_not_moved", "active", here(), [old("done")], Next.WAIT),
+    (
+        "asked_by_the_one_before",
+        "active",
+        here(),
+        [old("accepted")],
+        Next.WAIT,
+    ),
+    (
+        "old_record_leaked_under_a_newer_failure",
+        "active",
+        here(vm_state="error"),
+        [
+            old("pre-migrating", id=3, destination="c2"),
+            ours("failed", updated_at=facts.at(-10)),
+        ],
+        Next.ASK,
+    ),
+    (
+        "old_record_leaked_under_a_newer_one_that_is_over",
+        "active",
+        here(),
+        [
+            old("pre-migrating", id=3, destination="c2"),
+            old("completed", id=4, destination="c2"),
+        ],
+        Next.ASK,
+    ),
+    (
+        "old_record_leaked_and_it_has_moved",
+        "active",
+        away(),
+        [
+            old("pre-migrating", id=3, destination="c2"),
+            ours("done", destination="c4"),
+        ],
+        Next.RECOVERED,
+    ),
+    # Others had a hand in it.
+    (
+        "deleted",
+        "active",
+        here(deleted=True, vm_state="deleted"),
+        [],
+        Next.GONE,
+    ),
+    (
+        "deleted_in_mid_evacuation",
+        "active",
+        here(deleted=True, task_state="rebuilding"),
+        [ours("pre-migrating", destination="c4")],
+        Next.GONE,
+    ),
+    ("moved_by_somebody_else", "active", away(), [], Next.RECOVERED),
+    (
+        "being_moved_by_somebody_else",
+        "active",
+        away(task_state="migrating"),
+        [],
+        Next.WAIT,
+    ),
+    (
+        "left_the_host_unseen",
+        "active",
+        progress.Place(False),
+        [ours("done", destination="c4")],
+        Next.WAIT,
+    ),
+    ("not_listed_so_unchanged", "active", progress.Place(True), [], Next.ASK),
+    # Nova starts what was in error, so what had been stopped is stopped.
+    (
+        "stopped_and_started_by_the_second_attempt",
+        "stopped",
+        away(vm_state="active"),
+        [ours("failed"), ours("done", id=OUR_ID + 1, destination="c4")],
+        Next.STOP,
+    ),
+    (
+        "stopped_again_after_the_second_attempt",
+        "stopped",
+        away(vm_state="stopped"),
+        [ours("failed"), ours("done", id=OUR_ID + 1, destination="c4")],
+        Next.RECOVERED,
+    ),
+    (
+        "active_is_not_stopped_after_the_second_attempt",
+        "active",
+        away(vm_state="active"),
+        [ours("failed"), ours("done", id=OUR_ID + 1, destination="c4")],
+        Next.RECOVERED,
+    ),
+]
+
+
+def _rows() -> list[list[Any]]:
+    return [list(row) for row in TIMELINE]
+
+
+@ddt.ddt
+class TimelineTest(base.BaseTestCase):
+    @ddt.named_data(*_rows())
+    @ddt.unpack
+    def test_next(
+        self,
+        was: str,
+        place: progress.Place,
+        records: list[model.Migration],
+        wanted: Next,
+    ) -> None:
+        found = step(place, *records, was=was, lost_hosts=frozenset({"dead"}))
+        self.assertEqual(wanted, found.next, found.reason)
+
+    def test_reason_names_the_destination(self) -> None:
+        found = step(here(), ours("pre-migrating", destination="c4"))
+        self.assertIn("c4", found.reason)
+
+    def test_reason_of_an_unchosen_destination_does_not_say_none(self) -> None:
+        self.assertNotIn("None", step(here(), ours("accepted")).reason)
+
+    def test_what_nova_refuses_is_failed_with_novas_words(self) -> None:
+        memory = progress.Memory(refused={"web": "Nova refused (409): paused"})
+        found = step(here(), memory=memory)
+        self.assertEqual(Next.FAILED, found.next)
+        self.assertEqual("Nova refused (409): paused", found.reason)
+
+    def test_stop_that_nova_refuses_does_not_go_on_for_ever(self) -> None:
+        found = step(
+            away(vm_state="active"),
+            ours("failed"),
+            ours("done", id=OUR_ID + 1, destination="c4"),
+            was="stopped",
+            memory=progress.Memory(refused={"web": "locked"}),
+        )
+        self.assertEqual(Next.RECOVERED, found.next)
+        self.assertIn("locked", found.reason)
+
+
+class AttemptsTest(base.BaseTestCase):
+    def attempt(self, count: int, since: float) -> progress.Step:
+        records = [
+            ours("failed", id=facts.BASELINE + n, updated_at=facts.NOW)
+            for n in range(1, count + 1)
+        ]
+        return step(
+            here(vm_state="error", fault="No valid host was found."),
+            *records,
+            now=facts.at(since),
+        )
+
+    def test_pauses_grow(self) -> None:
+        pauses = [progress.pause_after(n) for n in range(1, 7)]
+        self.assertEqual(sorted(set(pauses)), pauses)
+        self.assertEqual(pauses[-1], progress.pause_after(1000))
+
+    def test_it_is_asked_again_exactly_after_its_pause(self) -> None:
+        for attempts in (1, 2):
+            pause = progress.pause_after(attempts)
+            early = self.attempt(attempts, pause - 1)
+            self.assertEqual(Next.PAUSE, early.next)
+            self.assertEqual(Next.ASK, self.attempt(attempts, pause).next)
+
+    def test_attempts_are_bounded(self) -> None:
+        found = self.attempt(facts.RULES.max_attempts, 1e6)
+        self.assertEqual(Next.FAILED, found.next)
+        self.assertEqual(
+            "attempt 3 of 3 failed: No valid host was found.", found.reason
+        )
+
+    def test_attempts_of_an_earlier_recovery_do_not_count(self) -> None:
+        records = [old("failed", id=n) for n in range(1, OLD_ID + 1)]
+        self.assertEqual(Next.ASK, step(here(), *records).next)
+
+    def test_without_a_fault_the_record_is_the_cause(self) -> None:
+        found = step(here(), ours("error"))
+        self.assertIn("migration error", found.reason)
+
+
+class UnclearTest(base.BaseTestCase):
+    def unclear(self, key: str = "web", after: int = 0) -> progress.Memory:
+        return progress.Memory(
+            unclear={key: progress.Unclear(facts.at(120), after)}
+        )
+
+    def test_it_is_not_asked_within_the_grace(self) -> None:
+        found = step(here(), memory=self.unclear(), now=facts.at(119))
+        self.assertEqual(Next.UNCLEAR, found.next)
+
+    def test_it_is_asked_once_the_grace_is_over(self) -> None:
+        found = step(here(), memory=self.unclear(), now=facts.at(120))
+        self.assertEqual(Next.ASK, found.next)
+
+    def test_everybody_is_unclear_after_a_dead_run(self) -> None:
+        memory = self.unclear(progress.EVERYBODY)
+        self.assertEqual(Next.UNCLEAR, step(here(), memory=memory).next)
+
+    def test_another_instances_doubt_does_not_matter(self) -> None:
+        found = step(here(), memory=self.unclear("db"))
+        self.assertEqual(Next.ASK, found.next)
+
+    def test_newer_record_clears_it(self) -> None:
+        failed = ours("failed", updated_at=facts.at(-10))
+        found = step(here(), failed, memory=self.unclear(after=OLD_ID))
+        self.assertEqual(Next.ASK, found.next)
+
+    def test_record_that_was_there_before_does_not_clear_it(self) -> None:
+        failed = ours("failed", updated_at=facts.at(-10))
+        found = step(here(), failed, memory=self.unclear(after=OUR_ID))
+        self.assertEqual(Next.UNCLEAR, found.next)
+
+    def test_doubt_about_everybody_does_not_hide_its_own(self) -> None:
+        failed = ours("failed", updated_at=facts.at(-10))
+        memory = progress.Memory(
+            unclear={
+                "web": progress.Unclear(facts.at(100), OUR_ID),
+                progress.EVERYBODY: progress.Unclear(facts.at(120), OLD_ID),
+            }
+        )
+        found = step(here(), failed, memory=memory)
+        self.assertEqual(Next.UNCLEAR, found.next)
+
+
+class MemoryTest(base.BaseTestCase):
+    def test_it_survives_the_round_trip(self) -> None:
+        memory = progress.Memory(
+            {"db": "Nova refused (409): paused"},
+            {
+                "web": progress.Unclear(facts.at(120), 7),
+                progress.EVERYBODY: progress.Unclear(facts.at(60), 0),
+            },
+        )
+        again = progress.Memory.from_dict(memory.to_dict())
+        self.assertEqual(memory, again)
+
+    def test_knowing_nothing_is_readable_too(self) -> None:
+        memory = progress.Memory.from_dict({})
+        self.assertEqual(progress.Memory(), memory)
+
+
+@ddt.ddt
+class WorthALookTest(base.BaseTestCase):
+    """Whether the records alone say that the instances are to be listed."""
+
+    def look(self, *records: model.Migration, **more: Any) -> bool:
+        verdicts = [facts.verdict(), facts.verdict(instance="db")]
+        return progress.worth_a_look(
+            verdicts, known(*records, **more), facts.RULES
+        )
+
+    def test_not_while_one_is_under_way(self) -> None:
+        done = ours("done", instance="db", id=OUR_ID + 1)
+        self.assertFalse(self.look(ours("accepted"), done))
+
+    def test_when_nothing_is_under_way(self) -> None:
+        self.assertTrue(self.look())
+        self.assertTrue(self.look(ours("done")))
+
+    def test_when_one_may_be_asked_again_though_another_is_busy(self) -> None:
+        failed = ours(
+            "failed",
+            instance="db",
+            id=OUR_ID + 1,
+            updated_at=facts.at(-10),
+        )
+        self.assertTrue(self.look(ours("accepted"), failed))
+
+    def test_not_while_the_failed_one_pauses(self) -> None:
+        failed = ours("failed", instance="db", id=OUR_ID + 1)
+        self.assertFalse(self.look(ours("accepted"), failed))
+
+    def test_destination_that_is_lost_is_no_longer_busy(self) -> None:
+        stuck = ours("pre-migrating", destination="dead")
+        self.assertFalse(self.look(stuck))
+        self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
+
+    @ddt.data(("accepted", 1, 0, 0), ("done", 0, 1, 0), ("error", 0, 0, 1))
+    @ddt.unpack
+    def test_tell_counts(
+        self, status: str, busy: int, done: int, failed: int
+    ) -> None:
+        told = progress.tell(
+            "c1", [facts.verdict()], known(ours(status)), facts.RULES
+        )
+        self.assertEqual(
+            f"of 1 instances of host c1, {done} are rebuilt, {busy} are under"
+            f" way, {failed} have failed so far",
+            told,
+        )
+
+
+class NeedsStopTest(base.BaseTestCase):
+    def test_only_what_was_stopped_and_needed_a_second_attempt(self) -> None:
+        stopped = facts.verdict(was="stopped")
+        first, second = ours("failed"), ours("done", id=OUR_ID + 1)
+        self.assertTrue(progress.needs_stop(stopped, [second, first]))
+        self.assertFalse(progress.needs_stop(stopped, [second]))
+        self.assertFalse(progress.needs_stop(stopped, [first, first]))
+        self.assertFalse(progress.needs_stop(facts.verdict(), [second, first]))
+
+
+class BaselineTest(base.BaseTestCase):
+    def test_it_is_the_newest_evacuation(self) -> None:
+        records = [
+            facts.migration(id=4),
+            facts.migration(id=9, type="live-migration"),
+            facts.migration(id=7),
+        ]
+        self.assertEqual(7, progress.baseline(records))
+        self.assertEqual(0, progress.baseline([]))
+
+    def test_groups_are_newest_first(self) -> None:
+        records = [
+            facts.migration(id=4),
+            facts.migration(id=9),
+            facts.migration(id=7, instance="db"),
+        ]
+        grouped = progress.group(records)
+        self.assertEqual([9, 4], [r.id for r in grouped["web"]])
+        self.assertEqual([7], [r.id for r in grouped["db"]])
+
+
+@ddt.ddt
+class ConcludeTest(base.BaseTestCase):
+    def conclude(
+        self, place: progress.Place, *records: model.Migration, **more: Any
+    ) -> model.Outcome:
+        wanted = facts.verdict(was=more.pop("was", "active"))
+        return progress.conclude(
+            wanted, place, known(*records, **more), facts.RULES, "too late"
+        )
+
+    def test_recovered_has_destination_and_times(self) -> None:
+        record = ours("done", destination="c4", updated_at=facts.at(30))
+        outcome = self.conclude(away(), record)
+        self.assertEqual("recovered", outcome.outcome)
+        self.assertEqual("c4", outcome.destination)
+        self.assertEqual("2030-01-01T12:00:00+00:00", outcome.requested_at)
+        self.assertEqual("2030-01-01T12:00:30+00:00", outcome.recovered_at)
+
+    def test_requested_is_the_first_attempt(self) -> None:
+        first = ours("failed", created_at=facts.at(-60))
+        second = ours("done", id=OUR_ID + 1, destination="c4")
+        outcome = self.conclude(away(), second, first)
+        self.assertEqual("2030-01-01T11:59:00+00:00", outcome.requested_at)
+
+    def test_moved_by_somebody_else_has_no_times(self) -> None:
+        outcome = self.conclude(away(host="c7"))
+        self.assertEqual("recovered", outcome.outcome)
+        self.assertEqual("c7", outcome.destination)
+        self.assertIsNone(outcome.requested_at)
+        self.assertIsNone(outcome.recovered_at)
+
+    def test_gone_has_no_destination(self) -> None:
+        record = ours("pre-migrating", destination="c4")
+        outcome = self.conclude(here(deleted=True), record)
+        self.assertEqual("gone", outcome.outcome)
+        self.assertIsNone(outcome.destination)
+
+    def test_failed_says_why(self) -> None:
+        outcome = self.conclude(away(vm_state="error", fault="no disk"))
+        self.assertEqual("failed", outcome.outcome)
+        self.assertIn("no disk", outcome.reason)
+
+    def test_what_may_be_under_way_is_unfinished_and_not_failed(self) -> None:
+        record = ours("pre-migrating", destination="c4")
+        outcome = self.conclude(here(task_state="rebuilding"), record)
+        self.assertEqual("unfinished", outcome.outcome)
+        self.assertIn("too late", outcome.reason)
+        self.assertIn("look at it in Nova", outcome.reason)
+
+    def test_what_is_unclear_is_unfinished(self) -> None:
+        memory = progress.Memory(
+            unclear={"web": progress.Unclear(facts.at(60), 0)}
+        )
+        outcome = self.conclude(here(), memory=memory)
+        self.assertEqual("unfinished", outcome.outcome)
+
+    @ddt.named_data(
+        ["ask", "active", here(), []],
+        ["pause", "active", here(), [ours("failed")]],
+        [
+            "stop",
+            "stopped",
+            away(),
+            [ours("failed"), ours("done", id=OUR_ID + 1)],
+        ],
+    )
+    @ddt.unpack
+    def test_what_was_still_to_be_done_is_failed(
+        self, was: str, place: progress.Place, records: list[Any]
+    ) -> None:
+        outcome = self.conclude(place, *records, was=was)
+        self.assertEqual("failed", outcome.outcome)
+        self.assertTrue(outcome.reason.startswith("too late; "))
+
+
+HOSTS = [None, "c2", "c4", "dead"]
+STATUSES = [*progress.OPEN, *progress.DONE, *progress.FAILED, "cancelled"]
+TASKS = [None, "rebuilding", "rebuild_spawning", "pausing", "powering-off"]
+
+records_of_web = st.lists(
+    st.builds(
+        lambda number, status, destination, age: facts.migration(
+            id=number,
+            status=status,
+            destination=destination,
+            updated_at=facts.at(-age),
+        ),
+        st.integers(1, 20),
+        st.sampled_from(sorted(STATUSES)),
+        st.sampled_from(HOSTS),
+        st.integers(0, 700),
+    ),
+    max_size=5,
+    unique_by=lambda record: record.id,
+)
+
+places = st.builds(
+    lambda place, seen: progress.Place(
+        seen.host == "c1" if seen else place, seen
+    ),
+    st.booleans(),
+    st.none()
+    | st.builds(
+        lambda host, vm_state, task_state, deleted: facts.instance(
+            host=host,
+            vm_state=vm_state,
+            task_state=task_state,
+            deleted=deleted,
+        ),
+        st.sampled_from(["c1", "c2", "c4", "dead"]),
+        st.sampled_from(["active", "stopped", "error"]),
+        st.sampled_from(TASKS),
+        st.booleans(),
+    ),
+)
+
+memories = st.builds(
+    progress.Memory,
+    st.sampled_from([{}, {"web": "Nova refused (409)"}]),
+    st.dictionaries(
+        st.sampled_from(["web", "db", progress.EVERYBODY]),
+        st.builds(
+            progress.Unclear,
+            st.integers(-300, 300).map(facts.at),
+            st.integers(0, 20),
+        ),
+    ),
+)
+
+verdicts = st.sampled_from(["active", "stopped", "error"]).map(
+    lambda was: facts.verdict(was=was)
+)
+
+situations = st.builds(
+    lambda records, memory, lost: progress.Facts(
+        facts.NOW, progress.group(records), lost, memory
+    ),
+    records_of_web,
+    memories,
+    st.sampled_from([frozenset(), frozenset({"dead"})]),
+)
+
+
+class PropertyTest(base.BaseTestCase):
+    @facts.REPEATABLE
+    @hypothesis.given(verdicts, places, situations)
+    def test_nothing_is_asked_that_may_be_under_way(
+        self,
+        verdict: model.Verdict,
+        place: progress.Place,
+        situation: progress.Facts,
+    ) -> None:
+        """The invariant: a second request would wreck the first."""
+        found = progress.next_step(verdict, place, situation, facts.RULES)
+        hypothesis.assume(found.next is Next.ASK)
+        records = situation.evacuations.get("web", [])
+        newest = records[0] if records else None
+        dead_end = False
+        if newest is not None:
+            self.assertNotEqual("done", newest.status)
+            if newest.status in ("accepted", "pre-migrating"):
+                dead_end = newest.destination in situation.lost_hosts
+                self.assertTrue(dead_end, "the newest record is open")
+        task = (place.seen.task_state if place.seen else None) or ""
+        if not dead_end:
+            self.assertFalse(task.startswith("rebuild"))
+        self.assertTrue(place.here, "it is not on the failed host")
+        self.assertFalse(place.seen is not None and place.seen.deleted)
+
+    @facts.REPEATABLE
+    @hypothesis.given(verdicts, places, situations)
+    def test_nothing_is_asked_that_is_unclear(
+        self,
+        verdict: model.Verdict,
+        place: progress.Place,
+        situation: progress.Facts,
+    ) -> None:
+        found = progress.next_step(verdict, place, situation, facts.RULES)
+        hypothesis.assume(found.next is Next.ASK)
+        records = situation.evacuations.get("web", [])
+        newest_id = records[0].id if records else 0
+        for key in ("web", progress.EVERYBODY):
+            doubt = situation.memory.unclear.get(key)
+            if doubt is not None and newest_id <= doubt.after:
+                self.assertGreaterEqual(facts.NOW, doubt.until)
+
+    @facts.REPEATABLE
+    @hypothesis.given(verdicts, places, situations, st.integers(0, 100_000))
+    def test_what_is_final_stays_so(
+        self,
+        verdict: model.Verdict,
+        place: progress.Place,
+        situation: progress.Facts,
+        seconds: int,
+    ) -> None:
+        found = progress.next_step(verdict, place, situation, facts.RULES)
+        hypothesis.assume(
+            found.next in (Next.FAILED, Next.GONE, Next.RECOVERED)
+        )
+        later = progress.Facts(
+            facts.at(seconds),
+            situation.evacuations,
+            situation.lost_hosts,
+            situation.memory,
+        )
+        again = progress.next_step(verdict, place, later, facts.RULES)
+        self.assertEqual(found, again)
+
+    @facts.REPEATABLE
+    @hypothesis.given(verdicts, places, situations)
+    def test_each_step_has_a_reason_and_an_outcome(
+        self,
+        verdict: model.Verdict,
+        place: progress.Place,
+        situation: progress.Facts,
+    ) -> None:
+        found = progress.next_step(verdict, place, situation, facts.RULES)
+        outcome = progress.conclude(
+            verdict, place, situation, facts.RULES, "too late"
+        )
+        self.assertTrue(found.reason)
+        self.assertTrue(outcome.reason)
+        finished = found.next not in progress.UNFINISHED
+        self.assertEqual(
+            finished and found.next is Next.RECOVERED,
+            outcome.outcome == "recovered",
+        )
+        if found.next in (Next.WAIT, Next.UNCLEAR):
+            self.assertEqual("unfinished", outcome.outcome)
