@@ -95,7 +95,9 @@ class HostRecoveryAction(actions.Action):
                     reason = f"{exc}; the deadline has passed"
                     return {"state": "refused", "reason": reason}
                 return again(str(exc), exc.retry_after, **call.carried)
-            return again(str(exc), exc.retry_after)
+            # It does not know what the run before carried, but it did
+            # nothing: the next run looks past it.
+            return again(str(exc), exc.retry_after, did_nothing=True)
         except Exception as exc:
             # No dict: the next run must not take it for knowledge of what
             # this one sent to Nova.
@@ -115,7 +117,10 @@ class HostRecoveryAction(actions.Action):
             return Call(stopwatch, mistral, execution)
         run = mistral.run(here.task_execution_id, here.action_execution_id)
         if not run.current:
-            return again("Mistral gave this run up: another one replaced it")
+            return again(
+                "Mistral gave this run up: another one replaced it",
+                did_nothing=True,
+            )
         before = run.before or {}
         not_before = before.get("not_before")
         if not_before and clock.now() < clock.parse(not_before):

@@ -186,19 +186,27 @@ class Evacuate(action.HostRecoveryAction):
         ]
         if not restarted:
             return memory
-        changed = nova.changed_instances(_since(made))
         refused = dict(memory.refused)
-        for verdict in restarted:
-            place = _place(changed, verdict.instance, self.host["host"])
-            step = progress.next_step(verdict, place, facts, rules)
-            if step.next is not progress.Next.STOP:
-                continue
-            try:
-                nova.stop(verdict.instance)
-            except errors.Refused as exc:
-                refused[verdict.instance] = str(exc)
-            LOG.info("%s: %s, so it is stopped", verdict.instance, step.reason)
+        try:
+            changed = nova.changed_instances(_since(made))
+            for verdict in restarted:
+                place = _place(changed, verdict.instance, self.host["host"])
+                step = progress.next_step(verdict, place, facts, rules)
+                if step.next is progress.Next.STOP:
+                    LOG.info("%s: %s", verdict.instance, step.reason)
+                    self._stop(nova, verdict.instance, refused)
+        except errors.HostRecoveryError as exc:
+            # The next round stops it: what this batch sent must not be lost.
+            LOG.warning("%s", exc)
         return progress.Memory(refused, memory.unclear)
+
+    def _stop(
+        self, nova: cloud.Cloud, instance: str, refused: dict[str, str]
+    ) -> None:
+        try:
+            nova.stop(instance)
+        except errors.Refused as exc:
+            refused[instance] = str(exc)
 
 
 class WaitForState(action.HostRecoveryAction):

@@ -31,6 +31,9 @@ FINAL = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
 _results: collections.OrderedDict[str, Any] = collections.OrderedDict()
 _RESULTS_KEPT = 16
 
+#: How many runs of its task an action looks back at.
+_RUNS_READ = 8
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Execution:
@@ -89,26 +92,35 @@ class Executions:
         )
 
     def run(self, task_id: str, action_execution_id: str) -> Run:
-        """Return where this run stands among those of its task."""
+        """Return where this run stands among those of its task.
+
+        Mistral dates runs to the second.  Retries two seconds apart are told
+        from each other; where they cannot be, the one before counts as dead,
+        which costs time and nothing else.
+        """
         found = self._get(
             f"/action_executions?task_execution_id={task_id}"
-            "&sort_keys=created_at&sort_dirs=desc&limit=2&include_output=true"
+            f"&sort_keys=created_at&sort_dirs=desc&limit={_RUNS_READ}&include_output=true"
         )
         runs = (found or {}).get("action_executions", [])
-        newest = runs[0] if runs else {}
+        mine = [r for r in runs if r["id"] == action_execution_id]
+        others = [r for r in runs if r["id"] != action_execution_id]
+        latest = max((r["created_at"] for r in others), default="")
         current = (
-            newest.get("id") == action_execution_id
-            and newest.get("state") == "RUNNING"
+            bool(mine)
+            and mine[0]["state"] == "RUNNING"
+            and mine[0]["created_at"] >= latest
         )
-        if len(runs) < 2:
-            return Run(current, first=True, before=None)
-        output = _decoded(runs[1].get("output")) or {}
-        said = output.get("result") if isinstance(output, dict) else None
-        return Run(
-            current,
-            first=False,
-            before=said if isinstance(said, dict) else None,
-        )
+        said = [(r["created_at"], _said(r)) for r in others]
+        spoke = [s for s in said if not (s[1] or {}).get("did_nothing")]
+        if not spoke:
+            # Nobody before, or too many in a row that did nothing.
+            return Run(current, first=len(runs) < _RUNS_READ, before=None)
+        newest = max(created_at for created_at, _ in spoke)
+        before = [s for created_at, s in spoke if created_at == newest]
+        if len(before) > 1:
+            return Run(current, first=False, before=None)
+        return Run(current, first=False, before=before[0])
 
     def result(self, task_id: str) -> Any:
         """Return the result of a finished task.
@@ -144,6 +156,13 @@ class Executions:
                 ).json()
             except ksa_exc.NotFound:
                 return None
+
+
+def _said(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a run handed on, None if it died and said nothing."""
+    output = _decoded(run.get("output"))
+    said = output.get("result") if isinstance(output, dict) else None
+    return said if isinstance(said, dict) else None
 
 
 def _decoded(value: Any) -> Any:

@@ -92,14 +92,10 @@ class Memory:
     #: By instance, or for EVERYBODY, a request that may have been sent.
     unclear: Mapping[str, Unclear] = dataclasses.field(default_factory=dict)
 
-    def about(self, instance: str) -> Unclear | None:
-        """Return the request that may have been sent for an instance."""
-        known = [
-            self.unclear[key]
-            for key in (instance, EVERYBODY)
-            if key in self.unclear
-        ]
-        return max(known, key=lambda u: u.until, default=None)
+    def doubts(self, instance: str) -> list[Unclear]:
+        """Return the requests that may have been sent for an instance."""
+        keys = (instance, EVERYBODY)
+        return [self.unclear[key] for key in keys if key in self.unclear]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -256,12 +252,17 @@ def next_step(
         return Step(Next.WAIT, f"is about to appear on {newest.destination}")
     if verdict.instance in facts.memory.refused:
         return Step(Next.FAILED, facts.memory.refused[verdict.instance])
-    unclear = facts.memory.about(verdict.instance)
-    if unclear is not None and _may_show_up(unclear, newest, facts.now):
+    doubts = [
+        doubt
+        for doubt in facts.memory.doubts(verdict.instance)
+        if _may_show_up(doubt, newest, facts.now)
+    ]
+    if doubts:
+        until = max(doubt.until for doubt in doubts)
         return Step(
             Next.UNCLEAR,
             "an evacuation that may have been sent can show up until"
-            f" {clock.stamp(unclear.until)}",
+            f" {clock.stamp(until)}",
         )
     if ours:
         return _again(ours, place.seen, facts.now, rules)

@@ -18,27 +18,30 @@ import time
 from typing import Any
 from unittest import mock
 
+# isort: split - lab.onebox comes before anything else of Mistral.
+from keystoneauth1 import session as ksa_session
+from keystoneauth1.identity import v3
+from mistral_lib import utils as mistral_utils
+from mistralclient.api import client as mistral_client
+from oslo_utils import timeutils
+
 from lab import onebox
 from lab.simulation import app as app_module
 from lab.simulation import building
 from lab.simulation import calls
 from lab.simulation import cloud as cloud_module
 from lab.simulation import server
-
-# ruff: noqa: E402 - lab.onebox comes before anything else of Mistral.
-from keystoneauth1 import session as ksa_session
-from keystoneauth1.identity import v3
-from mistralclient.api import client as mistral_client
-
 from mistral_hostrecovery import action
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
+from tests.scenarios import WORKBOOK
 
-WORKBOOK = (
-    pathlib.Path(__file__).parents[2] / "workbooks" / "host_recovery.yaml"
-)
 DELAY = re.compile(r"delay: (\d+)")
+
+# Mistral dates to the second, and retries without a delay are not seconds
+# apart.
+mistral_utils.utc_now_sec = timeutils.utcnow
 
 #: Real seconds that one execution may take.
 PATIENCE = 60
@@ -74,6 +77,8 @@ class Result:
     requests: int
     cloud: cloud_module.Cloud
     execution_id: str
+    #: The calls to Nova and Placement, one line each.
+    calls: list[str]
 
     def outcomes(self) -> dict[str, str]:
         listed = (self.report or {}).get("outcomes", [])
@@ -167,10 +172,17 @@ class Harness:
             ended = self._wait(mistral, started.id)
         output = mistral_json(ended.output)
         report = output.get("report") if output else None
-        lines = app.log.lines()[_skipped(app.log, seen) :]
-        lines = _collapsed(lines) + _told(ended, report, cloud)
+        log = calls.Log()
+        log.calls = app.log.calls[seen:]
+        made = log.lines()
         return Result(
-            ended.state, report, lines, killer.seen, cloud, started.id
+            ended.state,
+            report,
+            _collapsed(made) + _told(ended, report, cloud),
+            killer.seen,
+            cloud,
+            started.id,
+            [line for line in made if not line.startswith(" ")],
         )
 
     def _wait(self, mistral: Any, execution_id: str) -> Any:
@@ -180,10 +192,13 @@ class Harness:
             if execution.state not in ("IDLE", "RUNNING"):
                 return execution
             if time.monotonic() > deadline:
+                # It would go on in the next case's cloud.
+                mistral.executions.update(execution_id, "CANCELLED")
                 raise TimeoutError(
-                    f"{execution_id} is {execution.state} after {PATIENCE} s"
+                    f"{execution_id} is {execution.state} after {PATIENCE} s:"
+                    f" {self._server.app.log.lines()[-20:]}"
                 )
-            time.sleep(0.02)
+            time.sleep(0.1)
 
 
 class _Killer:
@@ -228,37 +243,35 @@ def mistral_json(text: str | None) -> Any:
     return json.loads(text) if text else None
 
 
-def _skipped(log: calls.Log, seen: int) -> int:
-    before = calls.Log()
-    before.calls = log.calls[:seen]
-    return len(before.lines())
-
-
 def _collapsed(lines: list[str]) -> list[str]:
-    """Write a line that is repeated once, with how often."""
+    """Write lines that repeat themselves once, with how often."""
     collapsed: list[str] = []
-    times = 0
-    for line in lines:
-        if collapsed and line == last:
-            times += 1
-            collapsed[-1] = f"{line}  (x{times})"
+    at = 0
+    while at < len(lines):
+        for size in (1, 2, 3, 4):
+            block = lines[at : at + size]
+            times = 1
+            while lines[at + times * size :][:size] == block:
+                times += 1
+            if times > 1:
+                break
         else:
-            times, last = 1, line
-            collapsed.append(line)
+            size, times = 1, 1
+        collapsed += lines[at : at + size]
+        if times > 1:
+            what = "this" if size == 1 else f"these {size} lines"
+            collapsed.append(f"  ({what} x{times})")
+        at += size * times
     return collapsed
 
 
-def _told(
-    execution: Any, report: Any, cloud: cloud_module.Cloud
-) -> list[str]:
+def _told(execution: Any, report: Any, cloud: cloud_module.Cloud) -> list[str]:
     lines = [f"execution: {execution.state}"]
     if report is None:
         return [*lines, f"no report: {execution.state_info}"]
     lines.append(f"report: {report['state']}: {report['reason']}")
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
-    for outcome in sorted(
-        report.get("outcomes", []), key=lambda o: o["name"]
-    ):
+    for outcome in sorted(report.get("outcomes", []), key=lambda o: o["name"]):
         where = outcome.get("destination")
         on = f" on {where}" if where else ""
         lines.append(
@@ -269,6 +282,5 @@ def _told(
         running = ", ".join(cloud.running(instance.id)) or "nowhere"
         lines.append(f"{instance.name}: runs {running}")
     return [
-        calls.TIME.sub("<time>", calls.readable(line, cloud))
-        for line in lines
+        calls.TIME.sub("<time>", calls.readable(line, cloud)) for line in lines
     ]

@@ -35,9 +35,7 @@ class TestScenarios(testscenarios.WithScenarios, base.BaseTestCase):
         result = the_harness().run(case)
         lines = [f"# {case['why']}", *result.lines]
         for again in case.get("then", []):
-            result = the_harness().run(
-                {**case, **again}, cloud=result.cloud
-            )
+            result = the_harness().run({**case, **again}, cloud=result.cloud)
             lines += [f"# {again['why']}", *result.lines]
         got = "\n".join(lines) + "\n"
         log = self.path.with_suffix(".log")

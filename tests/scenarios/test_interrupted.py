@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Each case again, with the executor killed after each of its calls.
+
+Whatever call it died after, the outcomes are the same, no guest runs twice
+and no instance is asked while an evacuation of it may be under way.
+"""
+
+from oslotest import base
+import testscenarios
+import yaml
+
+from tests.scenarios import test_scenarios
+
+CASES = [
+    path
+    for path in test_scenarios.CASES
+    if yaml.safe_load(path.read_text()).get("interrupt")
+]
+
+#: Seconds in which a request that was sent shows up; all do at once here.
+GRACE = 6
+
+
+class TestInterrupted(testscenarios.WithScenarios, base.BaseTestCase):
+    scenarios = [(path.stem, {"path": path}) for path in CASES]
+
+    def test_killed_after_each_call(self) -> None:
+        case = self.hurried(yaml.safe_load(self.path.read_text()))
+        whole = self.recover(case)
+        self.assertGreater(whole.requests, 0)
+        for number in range(1, whole.requests + 1):
+            result = self.recover(case, kill_after=number)
+            lines = "\n".join(result.lines)
+            self.assertEqual(whole.state, result.state, lines)
+            self.assertEqual(whole.outcomes(), result.outcomes(), lines)
+            self.assertEqual(self.asked(whole), self.asked(result), lines)
+            for instance in result.cloud.instances.values():
+                running = result.cloud.running(instance.id)
+                self.assertLessEqual(len(running), 1, lines)
+
+    def recover(self, case, kill_after=None):
+        return test_scenarios.the_harness().run(case, kill_after)
+
+    def asked(self, result) -> list[str]:
+        """Return the evacuations that Nova accepted."""
+        return sorted(
+            f"{m.instance} {m.type}" for m in result.cloud.migrations
+        )
+
+    def hurried(self, case):
+        inputs = case.get(
+            "input",
+            {"search_opts": {"host": "c1"}, "on_shared_storage": True},
+        )
+        policy = {**inputs.get("policy", {}), "answer_grace": GRACE}
+        return {**case, "input": {**inputs, "policy": policy}}
