@@ -18,7 +18,7 @@ RULES = progress.Rules(baseline=BASELINE, max_attempts=3)
 
 #: The same examples in each run, and no files left behind.
 REPEATABLE = hypothesis.settings(
-    deadline=None, derandomize=True, database=None, max_examples=150
+    deadline=None, derandomize=True, database=None, max_examples=400
 )
 
 
