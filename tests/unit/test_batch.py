@@ -13,16 +13,7 @@ from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import model
 from tests.unit import facts
-
-
-class StandInStopwatch:
-    """A stopwatch that shows what the test sets it to."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
-
-    def elapsed(self) -> float:
-        return self.seconds
+from tests.unit import standins
 
 
 class StandInNova:
@@ -31,7 +22,7 @@ class StandInNova:
     def __init__(
         self,
         answers: Mapping[str, Exception] | None = None,
-        stopwatch: StandInStopwatch | None = None,
+        stopwatch: standins.Stopwatch | None = None,
         seconds: float = 0.0,
     ) -> None:
         self.asked: list[str] = []
@@ -63,10 +54,10 @@ def asks(count: int, **more: Any) -> list[model.Verdict]:
 def send(
     nova: StandInNova,
     verdicts: list[model.Verdict],
-    stopwatch: StandInStopwatch | None = None,
+    stopwatch: standins.Stopwatch | None = None,
     facts_at: float = 0.0,
 ) -> batch.Sent:
-    clock: Any = stopwatch or StandInStopwatch()
+    clock: Any = stopwatch or standins.Stopwatch()
     cloud: Any = nova
     return batch.send(cloud, verdicts, clock, facts_at)
 
@@ -157,13 +148,13 @@ class SendTest(base.BaseTestCase):
         self, elapsed: float, facts_at: float, is_sent: bool
     ) -> None:
         nova = StandInNova()
-        stopwatch = StandInStopwatch(elapsed)
+        stopwatch = standins.Stopwatch(elapsed)
         sent = send(nova, asks(3), stopwatch, facts_at)
         self.assertEqual(3 if is_sent else 0, len(nova.asked))
         self.assertEqual(len(nova.asked), len(sent.accepted))
 
     def test_slow_nova_ends_the_batch_in_the_middle(self) -> None:
-        stopwatch = StandInStopwatch()
+        stopwatch = standins.Stopwatch()
         nova = StandInNova(stopwatch=stopwatch, seconds=1.0)
         sent = send(nova, asks(100), stopwatch)
         # After 5 requests the facts are too old, but for those on their way.
