@@ -122,13 +122,15 @@ class HostRecoveryAction(actions.Action):
                 did_nothing=True,
             )
         before = run.before or {}
-        not_before = before.get("not_before")
-        if not_before and clock.now() < clock.parse(not_before):
-            return actions.Result(error=dict(before))
         carried = {k: v for k, v in before.items() if k not in _OWN_KEYS}
         if not run.first and run.before is None:
             carried["dead_run_at"] = clock.stamp(clock.now())
-        return Call(stopwatch, mistral, execution, carried)
+        call = Call(stopwatch, mistral, execution, carried)
+        if "not_before" in before:
+            until = clock.parse(before["not_before"])
+            if clock.now() < min(until, self._deadline(call)):
+                return actions.Result(error=dict(before))
+        return call
 
     def _deadline(self, call: Call) -> datetime.datetime:
         """Return until when a service that does not answer is asked again."""

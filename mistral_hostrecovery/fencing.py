@@ -18,7 +18,8 @@ from mistral_hostrecovery import model
 
 #: disabled_reason of a host that an execution owns (Nova: 255 characters).
 _OWNED = re.compile(
-    r"hostrecovery (?P<owner>\S+)( \(before: (?P<prior>.*)\))?"
+    r"hostrecovery (?P<owner>\S+)( \(before: (?P<prior>.*)\))?",
+    re.DOTALL,
 )
 _REASON_LENGTH = 255
 
