@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: a host fails, Mistral recovers its instances.
+
+`python3 -m lab.demo --help` needs nothing but Python.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+import signal
+import sys
+import time
+import traceback
+from typing import Any
+
+from lab import LabError
+from lab import demo_clients
+from lab import demo_clouds
+from lab import demo_simulated
+from lab import demo_view
+from lab import demo_watch
+from lab import install
+from lab import layout
+from lab import lock
+
+FAILED = "c1"
+WORKBOOK = "workbooks/host_recovery.yaml"
+WORKFLOW = "host_recovery.recover"
+REQUEST = {"search_opts": {"host": FAILED}, "on_shared_storage": True}
+
+#: One page of Nova's list.
+MOST = 1000
+
+
+def recover(
+    cloud: demo_clouds.Cloud, clock: demo_watch.Clock, count: int
+) -> tuple[list[demo_view.Ended], list[str]]:
+    """Let the host fail and be recovered; return what became of it."""
+    nova = demo_clients.connect(cloud.session("admin", "admin"))
+    user = demo_clouds.USER, demo_clouds.PROJECT
+    mistral = demo_clients.Mistral(
+        cloud.session(*user),
+        cloud.mistral,
+        cloud.environment(*user),
+        clock.say,
+    )
+
+    since = time.monotonic()
+    clock.say(f"booting {count} instances on {FAILED}")
+    cloud.boot(count, FAILED)
+    before = demo_clients.look(nova)
+    for one in before:
+        clock.say(f"  {one.name}: {one.vm_state} on {one.host}")
+    disks = {one.id: cloud.disks(one.id) for one in before}
+    clock.note("boot", since)
+
+    since = time.monotonic()
+    clock.say(f"pulling the plug of {FAILED}")
+    cloud.power_off(FAILED)
+    clock.say(f"forcing {FAILED} down in Nova, as a fencing agent does")
+    demo_clients.force_down(nova, FAILED)
+    clock.note("power off and force down", since)
+
+    since = time.monotonic()
+    mistral.register(WORKBOOK)
+    clock.note("workbook-create", since)
+
+    requested = time.monotonic()
+    execution = mistral.start(WORKFLOW, json.dumps(REQUEST))
+    clock.note("execution-create", requested)
+    clock.say(f"  execution {execution}")
+    watch = demo_watch.Watch(clock, FAILED, requested)
+    ended = watch.follow(nova, mistral, execution)
+    if watch.seconds:
+        first, last = min(watch.seconds.values()), max(watch.seconds.values())
+        clock.timings.append(("request to first instance", first))
+        clock.timings.append(("request to last instance", last))
+    clock.note("request to report", requested)
+    clock.say(f"execution {execution} ended: {ended['state']}")
+
+    report = json.loads(ended.get("output") or "{}").get("report")
+    outcomes = {o["instance"]: o for o in (report or {}).get("outcomes", [])}
+    now = {one.id: one for one in demo_clients.look(nova)}
+    instances = [
+        demo_view.Ended(
+            one,
+            wanted=not one.name.startswith("scratch"),
+            now=now.get(one.id),
+            outcome=outcomes.get(one.id),
+            running=cloud.running(one.id),
+            disks_before=disks[one.id],
+            disks_after=cloud.disks(one.id) if one.id in now else {},
+            seconds=watch.seconds.get(one.id),
+        )
+        for one in before
+    ]
+    problems = demo_view.judge(ended["state"], report, instances, FAILED)
+    return instances, problems
+
+
+def show(
+    instances: list[demo_view.Ended],
+    problems: list[str],
+    clock: demo_watch.Clock,
+) -> None:
+    print()
+    for line in [*demo_view.table(instances), demo_view.total(instances)]:
+        print(line)
+    print()
+    for what, seconds in clock.timings:
+        print(f"{what:26} {seconds:7.1f} s")
+    print()
+    for problem in problems:
+        print(f"WRONG: {problem}")
+    if not problems:
+        disks = sum(bool(one.disks_before) for one in instances)
+        print(
+            "Nova agrees with the report, no guest runs twice, and"
+            f" {disks} of {disks} image-backed root disks survived."
+        )
+    sys.stdout.flush()
+
+
+def keep(cloud: demo_clouds.Cloud) -> None:
+    print("\nThe cloud stays until Ctrl-C. In another shell:\n")
+    for line in cloud.ways_in():
+        print(f"    {line}")
+    print(flush=True)
+    while True:
+        signal.pause()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    clock = demo_watch.Clock(arguments.began or time.monotonic())
+    kind: type[demo_clouds.Real | demo_simulated.Simulated]
+    if arguments.simulated:
+        kind = demo_simulated.Simulated
+    else:
+        kind = demo_clouds.Real
+        _enter_venv(clock, arguments.began)
+    print(f"Host recovery on {kind.name}.", flush=True)
+    since = time.monotonic()
+    with kind(clock.say) as cloud:
+        clock.say("the cloud is ready")
+        clock.note("bringing the cloud up", since)
+        instances, problems = recover(cloud, clock, arguments.instances)
+        show(instances, problems, clock)
+        if arguments.keep:
+            keep(cloud)
+    word = "FAILED" if problems else "succeeded"
+    print(f"The demo {word}, on {kind.name}.", flush=True)
+    return 1 if problems else 0
+
+
+def _enter_venv(clock: demo_watch.Clock, began: float | None) -> None:
+    """Go on in the lab's virtual environment, which has the clients."""
+    running = lock.holder()
+    if running:
+        raise LabError(
+            f"A lab already runs in {running}: end it with"
+            " `python3 -m lab down`, or wait until it ends."
+        )
+    install.ensure_packages(clock.say)
+    venv = install.ensure_venv(clock.say)
+    if began or Path(sys.prefix).resolve() == venv.resolve():
+        return
+    python = str(venv / "bin" / "python")
+    words = ["-m", "lab.demo", *sys.argv[1:], "--began", str(clock.began)]
+    sys.stdout.flush()
+    os.execve(
+        python,
+        [python, *words],
+        os.environ | {"PYTHONPATH": str(layout.CHECKOUT)},
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {MOST}")
+    return number
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    # Once is enough: a second one must not stop the cleaning up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m lab.demo",
+        description="Let a host fail and see its instances recovered.",
+    )
+    parser.add_argument(
+        "--instances",
+        type=_count,
+        default=10,
+        metavar="N",
+        help="how many to boot (default 10): one is stopped, one is on a"
+        " volume, one is opted out",
+    )
+    parser.add_argument(
+        "--simulated",
+        action="store_true",
+        help="a simulated Nova: needs neither root nor packages of the"
+        " distribution, but Mistral in this Python",
+    )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave the cloud up until Ctrl-C",
+    )
+    # When it began, before it entered the lab's virtual environment.
+    parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
+    status = 1
+    try:
+        status = run(arguments)
+    except LabError as error:
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("\nended by a signal, nothing is left behind", flush=True)
+        (number,) = interrupt.args or (signal.SIGINT,)
+        status = 128 + int(number)
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if arguments.simulated:
+        # Threads of Mistral would keep the process for ever.
+        os._exit(status)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
