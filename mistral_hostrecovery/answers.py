@@ -69,6 +69,7 @@ def _refusal(
     cure = {
         401: "; check the credentials in mistral.conf",
         403: "; give the service user the role that its policy asks for",
+        404: "; check its endpoint in Keystone's catalogue",
     }.get(status, "")
     return errors.Refused(
         f"{service} refuses {subject} with {status}: {words}{cure}"

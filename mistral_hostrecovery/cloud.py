@@ -248,7 +248,7 @@ class NovaCloud:
         while True:
             url = f"{path}?{urllib.parse.urlencode(query)}" if query else path
             with answers.translated("Nova", subject):
-                _, body = nova.client.get(url)
+                body = self._get(nova, url)
             yield from body[key]
             if not any(
                 link["rel"] == "next" for link in body.get(f"{key}_links", ())
@@ -256,6 +256,17 @@ class NovaCloud:
                 return
             marker = "uuid" if key == "migrations" else "id"
             query["marker"] = body[key][-1][marker]
+
+    def _get(self, nova: Any, url: str) -> Any:
+        try:
+            _, body = nova.client.get(url)
+        except nova_exc.NotAcceptable as exc:
+            # Nova was downgraded: the next run asks for its versions again.
+            _newest_offered.clear()
+            raise errors.Unavailable(
+                f"Nova has other API versions than before: {exc}"
+            ) from exc
+        return body
 
     def _placement(self, path: str, query: Mapping[str, str]) -> Any:
         with answers.translated("Placement", f"{path} {dict(query)}"):

@@ -89,7 +89,8 @@ def why_not_silent(
         return None
     return (
         f"nova-compute on {service.host} reported {max(age, 0):.0f} s ago, so"
-        " the host may run although it is said to be fenced"
+        " the host may run although it is said to be fenced: fence it, then"
+        " start again"
     )
 
 

@@ -34,6 +34,7 @@ from lab.simulation import server
 from mistral_hostrecovery import action
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
+from mistral_hostrecovery import cloud as cloud_client
 from mistral_hostrecovery import config
 from tests.scenarios import WORKBOOK
 
@@ -125,6 +126,8 @@ class Harness:
         app.keystone = self._server.app.keystone
         self._server.app = app
         self._server._server.wsgi_app = app
+        # The executor lives on, but this is another Nova.
+        cloud_client._newest_offered.clear()
         return cloud
 
     def run(
