@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict on each instance, and the reason for it."""
+
+from typing import Any
+
+import ddt
+import hypothesis
+from hypothesis import strategies as st
+from oslotest import base
+
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import model
+from mistral_hostrecovery import plan
+from mistral_hostrecovery import policy
+from mistral_hostrecovery import storage
+from tests.unit import facts
+
+SHARED = (storage.SHARED, "the request says on_shared_storage=true")
+LOCAL = (storage.LOCAL, "the request says on_shared_storage=false")
+VOLUME = (storage.VOLUME, "booted from a volume")
+
+
+@ddt.ddt
+class CheckRequestTest(base.BaseTestCase):
+    def test_host_is_named(self) -> None:
+        for shared in (True, False):
+            self.assertEqual("c1", plan.check_request({"host": "c1"}, shared))
+
+    def test_blanks_around_the_host_do_not_matter(self) -> None:
+        self.assertEqual("c1", plan.check_request({"host": " c1 "}, True))
+
+    @ddt.data(None, "c1", ["c1"], 3, True)
+    def test_search_opts_must_be_an_object(self, given: Any) -> None:
+        error = self.assertRaises(
+            errors.Refused, plan.check_request, given, True
+        )
+        self.assertIn(f"search_opts is {given!r}", str(error))
+        self.assertIn('{"host": "compute-1"}', str(error))
+
+    @ddt.data({}, {"host": ""}, {"host": " "}, {"host": None}, {"host": 1})
+    def test_host_must_be_a_name(self, given: Any) -> None:
+        error = self.assertRaises(
+            errors.Refused, plan.check_request, given, True
+        )
+        self.assertIn('{"host": "compute-1"}', str(error))
+
+    @ddt.data(None, "true", 1, 0, [], {})
+    def test_on_shared_storage_must_be_said(self, given: Any) -> None:
+        error = self.assertRaises(
+            errors.Refused, plan.check_request, {"host": "c1"}, given
+        )
+        self.assertIn("host c1", str(error))
+        self.assertIn("give true or false", str(error))
+
+
+class FiltersTest(base.BaseTestCase):
+    def test_only_what_narrows_is_left(self) -> None:
+        self.assertEqual({}, plan.filters({"host": "c1"}))
+        self.assertEqual(
+            {"flavor": "big", "status": "ACTIVE"},
+            plan.filters(
+                {
+                    "host": "c1",
+                    "all_tenants": False,
+                    "flavor": "big",
+                    "status": "ACTIVE",
+                }
+            ),
+        )
+
+
+@ddt.ddt
+class MovingToTest(base.BaseTestCase):
+    def moving(self, *lost: str, **record: Any) -> dict[str, str]:
+        record = {
+            "type": "live-migration",
+            "status": "running",
+            "destination": "c4",
+            **record,
+        }
+        return plan.moving_to([facts.migration(**record)], frozenset(lost))
+
+    @ddt.data(
+        ("live-migration", "queued"),
+        ("live-migration", "preparing"),
+        ("live-migration", "running"),
+        ("live-migration", "post-migrating"),
+        ("migration", "migrating"),
+        ("migration", "post-migrating"),
+        ("migration", "finished"),
+        ("resize", "migrating"),
+        ("resize", "reverting"),
+        ("live-migration", "a status of the future"),
+    )
+    @ddt.unpack
+    def test_open_move_may_already_run_there(
+        self, kind: str, status: str
+    ) -> None:
+        found = self.moving(type=kind, status=status)
+        self.assertEqual({"web": "c4"}, found)
+
+    @ddt.data(
+        "completed",
+        "done",
+        "failed",
+        "error",
+        "cancelled",
+        "confirmed",
+        "reverted",
+    )
+    def test_move_that_is_over_does_not_count(self, status: str) -> None:
+        self.assertEqual({}, self.moving(status=status))
+
+    def test_evacuation_is_no_move(self) -> None:
+        self.assertEqual({}, self.moving(type="evacuation"))
+
+    def test_resize_on_the_same_host_is_no_move(self) -> None:
+        self.assertEqual({}, self.moving(type="resize", destination="c1"))
+
+    def test_destination_that_is_fenced_too_does_not_count(self) -> None:
+        self.assertEqual({}, self.moving("c4"))
+        self.assertEqual({"web": "c4"}, self.moving("c3"))
+
+    def test_unknown_destination_counts(self) -> None:
+        for destination in (None, ""):
+            found = self.moving("c4", destination=destination)
+            self.assertEqual({"web": "an unknown host"}, found)
+
+    def test_newest_move_is_named(self) -> None:
+        records = [
+            facts.migration(
+                id=number, type="resize", status="migrating", destination=host
+            )
+            for number, host in ((5, "c5"), (3, "c3"))
+        ]
+        self.assertEqual({"web": "c5"}, plan.moving_to(records, frozenset()))
+
+
+def judge(
+    disk: tuple[str, str] = SHARED,
+    settings: policy.Policy | None = None,
+    **candidate: Any,
+) -> tuple[model.Verdict, list[str]]:
+    settings = settings or policy.Policy()
+    verdicts, warnings = plan.judge(
+        [facts.candidate(**candidate)], {"web": disk}, settings
+    )
+    (verdict,) = verdicts
+    return verdict, warnings
+
+
+@ddt.ddt
+class StateTest(base.BaseTestCase):
+    @ddt.data("active", "stopped", "error")
+    def test_nova_evacuates(self, vm_state: str) -> None:
+        verdict, warnings = judge(vm_state=vm_state)
+        self.assertTrue(verdict.recover)
+        self.assertEqual(vm_state, verdict.was)
+        self.assertEqual("policy recover=true", verdict.reason)
+        self.assertEqual([], warnings)
+
+    @ddt.data(
+        ("paused", "reset its state to active"),
+        ("suspended", "reset its state to active"),
+        ("rescued", "reset its state to active"),
+        ("resized", "confirm the resize"),
+        ("building", "delete it and create it again"),
+        ("shelved", "unshelve it"),
+        ("shelved_offloaded", "unshelve it"),
+        ("soft-delete", "restore it"),
+    )
+    @ddt.unpack
+    def test_nova_does_not_evacuate(self, vm_state: str, cure: str) -> None:
+        verdict, _ = judge(VOLUME, vm_state=vm_state)
+        self.assertFalse(verdict.recover)
+        self.assertIn(f"an instance that is {vm_state}: ", verdict.reason)
+        self.assertIn(cure, verdict.reason)
+
+    def test_what_was_being_deleted_is_left(self) -> None:
+        verdict, _ = judge(task_state="deleting")
+        self.assertFalse(verdict.recover)
+        self.assertEqual("it was being deleted", verdict.reason)
+
+    @ddt.data("pausing", "powering-off", "image_snapshot", "rebuilding")
+    def test_other_tasks_do_not_decide(self, task_state: str) -> None:
+        self.assertTrue(judge(task_state=task_state)[0].recover)
+
+    def test_what_may_already_run_elsewhere_is_left(self) -> None:
+        verdict, _ = judge(VOLUME, moving_to="c4")
+        self.assertFalse(verdict.recover)
+        self.assertIn("may already run on c4", verdict.reason)
+
+
+@ddt.ddt
+class WishTest(base.BaseTestCase):
+    def wish(
+        self, text: str, default: bool = True
+    ) -> tuple[model.Verdict, list[str]]:
+        return judge(
+            settings=policy.Policy(recover=default),
+            metadata={plan.RECOVER_KEY: text},
+        )
+
+    @ddt.data("false", "False", " FALSE ")
+    def test_opt_out(self, text: str) -> None:
+        verdict, warnings = self.wish(text)
+        self.assertFalse(verdict.recover)
+        self.assertEqual(
+            "instance metadata hostrecovery:recover=false", verdict.reason
+        )
+        self.assertEqual([], warnings)
+
+    @ddt.data("true", "True", " TRUE ")
+    def test_opt_in(self, text: str) -> None:
+        verdict, warnings = self.wish(text, default=False)
+        self.assertTrue(verdict.recover)
+        self.assertEqual(
+            "instance metadata hostrecovery:recover=true", verdict.reason
+        )
+        self.assertEqual([], warnings)
+
+    def test_site_that_recovers_nothing_by_default(self) -> None:
+        verdict, _ = judge(settings=policy.Policy(recover=False))
+        self.assertFalse(verdict.recover)
+        self.assertEqual("policy recover=false", verdict.reason)
+
+    @ddt.data("yes", "", "1", "no", "flase")
+    def test_nonsense_warns_and_the_next_source_decides(
+        self, text: str
+    ) -> None:
+        for default in (True, False):
+            verdict, warnings = self.wish(text, default)
+            self.assertIs(default, verdict.recover)
+            self.assertIn("policy recover", verdict.reason)
+            (warning,) = warnings
+            self.assertIn("instance web", warning)
+            self.assertIn(repr(text), warning)
+
+    def test_wish_does_not_make_the_impossible_possible(self) -> None:
+        for given in (
+            {"vm_state": "paused"},
+            {"moving_to": "c4"},
+            {"task_state": "deleting"},
+            {"selected": False},
+        ):
+            verdict, _ = judge(metadata={plan.RECOVER_KEY: "true"}, **given)
+            self.assertFalse(verdict.recover, given)
+
+    def test_wish_does_not_risk_a_disk(self) -> None:
+        verdict, _ = judge(LOCAL, metadata={plan.RECOVER_KEY: "true"})
+        self.assertFalse(verdict.recover)
+
+    def test_what_search_opts_leave_out_is_left(self) -> None:
+        verdict, _ = judge(selected=False)
+        self.assertFalse(verdict.recover)
+        self.assertEqual("not selected by search_opts", verdict.reason)
+
+
+class DiskTest(base.BaseTestCase):
+    def test_disk_that_survives(self) -> None:
+        for disk in (SHARED, VOLUME):
+            verdict, _ = judge(disk)
+            self.assertTrue(verdict.recover)
+            self.assertEqual(disk[0], verdict.disk)
+
+    def test_disk_that_is_lost_is_left_and_says_how_that_is_known(
+        self,
+    ) -> None:
+        verdict, _ = judge(LOCAL)
+        self.assertFalse(verdict.recover)
+        self.assertEqual(
+            "its root disk is lost with the host (the request says"
+            " on_shared_storage=false)",
+            verdict.reason,
+        )
+
+    def test_disk_that_was_not_looked_up_is_not_risked(self) -> None:
+        verdicts, _ = plan.judge([facts.candidate()], {}, policy.Policy())
+        self.assertFalse(verdicts[0].recover)
+        self.assertEqual(storage.UNKNOWN, verdicts[0].disk)
+
+    def test_site_may_say_that_an_empty_disk_is_wanted(self) -> None:
+        verdict, _ = judge(LOCAL, policy.Policy(local_disks="rebuild"))
+        self.assertTrue(verdict.recover)
+        self.assertEqual(storage.LOCAL, verdict.disk)
+
+
+class CandidateTest(base.BaseTestCase):
+    def test_only_metadata_that_decides_is_kept(self) -> None:
+        found = plan.candidate(
+            facts.instance(
+                metadata={plan.RECOVER_KEY: "x" * 255, "note": "y" * 255}
+            ),
+            True,
+            None,
+        )
+        self.assertEqual([plan.RECOVER_KEY], list(found.metadata))
+        self.assertLessEqual(len(found.metadata[plan.RECOVER_KEY]), 64)
+
+    def test_long_name_is_cut(self) -> None:
+        found = plan.candidate(facts.instance(name="n" * 255), True, None)
+        self.assertEqual("n" * model.NAME_LENGTH, found.name)
+
+    def test_facts_make_the_round_trip(self) -> None:
+        found = plan.candidate(facts.instance(), False, "c4")
+        self.assertEqual(found, model.Candidate(**found.to_dict()))
+
+
+class PlanTest(base.BaseTestCase):
+    def test_it_survives_the_round_trip(self) -> None:
+        made = plan.Plan(
+            facts.NOW,
+            7,
+            [facts.verdict(), facts.verdict(instance="db", recover=False)],
+            ["a warning"],
+        )
+        again = plan.Plan.from_dict(made.to_dict())
+        self.assertEqual(made, again)
+        self.assertEqual(["web"], [v.instance for v in again.recover])
+
+
+candidates = st.lists(
+    st.builds(
+        facts.candidate,
+        id=st.uuids().map(str),
+        vm_state=st.sampled_from(
+            ["active", "stopped", "error", "paused", "resized", "unknown"]
+        ),
+        task_state=st.sampled_from([None, "deleting", "rebuilding"]),
+        selected=st.booleans(),
+        moving_to=st.sampled_from([None, "c4"]),
+        metadata=st.dictionaries(
+            st.just(plan.RECOVER_KEY),
+            st.sampled_from(["true", "false", "yes", ""]),
+        ),
+    ),
+    max_size=8,
+    unique_by=lambda candidate: candidate.id,
+)
+
+policies = st.builds(
+    policy.Policy,
+    recover=st.booleans(),
+    local_disks=st.sampled_from(["leave", "rebuild"]),
+)
+
+
+class PropertyTest(base.BaseTestCase):
+    @facts.REPEATABLE
+    @hypothesis.given(
+        candidates,
+        policies,
+        st.sampled_from([SHARED, LOCAL, VOLUME, None]),
+    )
+    def test_each_candidate_has_one_verdict_with_a_reason(
+        self,
+        given: list[model.Candidate],
+        settings: policy.Policy,
+        disk: tuple[str, str] | None,
+    ) -> None:
+        disks = {c.id: disk for c in given} if disk else {}
+        verdicts, _ = plan.judge(given, disks, settings)
+        self.assertEqual([c.id for c in given], [v.instance for v in verdicts])
+        for candidate, verdict in zip(given, verdicts, strict=True):
+            self.assertTrue(verdict.reason)
+            if not verdict.recover:
+                self.assertNotIn("recover=true", verdict.reason)
+                continue
+            self.assertIsNone(candidate.moving_to)
+            self.assertTrue(candidate.selected)
+            self.assertNotEqual("deleting", candidate.task_state)
+            self.assertIn("recover=true", verdict.reason)
+            if settings.local_disks == "leave":
+                self.assertIn(verdict.disk, ("volume", "shared"))
