@@ -146,10 +146,10 @@ def run(arguments: argparse.Namespace) -> int:
         clock.note("bringing the cloud up", since)
         instances, problems = recover(cloud, clock, arguments.instances)
         show(instances, problems, clock)
+        word = "FAILED" if problems else "succeeded"
+        print(f"The demo {word}, on {kind.name}.", flush=True)
         if arguments.keep:
             keep(cloud)
-    word = "FAILED" if problems else "succeeded"
-    print(f"The demo {word}, on {kind.name}.", flush=True)
     return 1 if problems else 0
 
 

@@ -4,7 +4,7 @@
 Pure: what Nova, Mistral and the hypervisors say in; sentences out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -195,7 +195,7 @@ def progress(seen: Sequence[Seen], failed_host: str) -> str:
     )
 
 
-def in_order(seen: Sequence[Seen]) -> list[Seen]:
+def in_order(seen: Iterable[Seen]) -> list[Seen]:
     """Sort web-2 before web-10."""
     return sorted(seen, key=lambda one: (_words(one.name), one.id))
 

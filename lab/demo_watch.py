@@ -11,7 +11,7 @@ from lab import demo_view
 #: Nova is asked so often while the recovery runs, in seconds.
 LOOK_EVERY = 0.5
 #: Without news for so long, the demo says what it waits for, in seconds.
-QUIET = 3.0
+QUIET = 1.5
 #: No recovery of the demo takes so long, in seconds.
 PATIENCE = 1800.0
 
