@@ -79,8 +79,8 @@ def recover(
     clock.note("request to report", requested)
     clock.say(f"execution {execution} ended: {ended['state']}")
 
-    report = json.loads(ended.get("output") or "{}").get("report")
-    outcomes = {o["instance"]: o for o in (report or {}).get("outcomes", [])}
+    report = json.loads(ended.get("output") or "{}").get("report") or {}
+    outcomes = {o["instance"]: o for o in report.get("outcomes", [])}
     now = {one.id: one for one in demo_clients.look(nova)}
     instances = [
         demo_view.Ended(
@@ -95,7 +95,8 @@ def recover(
         )
         for one in before
     ]
-    problems = demo_view.judge(ended["state"], report, instances, FAILED)
+    why = report.get("reason") or ended.get("state_info") or "no reason"
+    problems = demo_view.judge(ended["state"], why, instances, FAILED)
     return instances, problems
 
 

@@ -74,17 +74,19 @@ def is_back(seen: Seen, failed_host: str) -> bool:
 
 def judge(
     state: str,
-    report: Mapping[str, Any] | None,
+    why: str,
     instances: Sequence[Ended],
     failed_host: str,
 ) -> list[str]:
     """Return what is wrong, nothing if the recovery is what it should be.
 
     The report is not believed: Nova and the hypervisors have to agree.
+
+    :param state: of the execution.
+    :param why: what the report, or else Mistral, says about that.
     """
     problems = []
     if state != "SUCCESS":
-        why = (report or {}).get("reason", "it has no report")
         problems.append(f"the execution ended in {state}: {why}")
     for instance in instances:
         problems += [
@@ -113,8 +115,10 @@ def _why_not_as_planned(instance: Ended, failed_host: str) -> str | None:
     if now is None:
         return f"is not in Nova any more; report: {told}"
     if not instance.wanted:
-        if told != "left" or now.host != failed_host or instance.running:
+        if told != "left" or now.host != failed_host:
             return f"was opted out, but is on {now.host}; report: {told}"
+        if instance.running:
+            return f"runs on {instance.running[0]}, which has no power"
         return None
     if told != "recovered":
         return f"is to be recovered; report: {told}"
@@ -127,7 +131,7 @@ def _why_not_as_planned(instance: Ended, failed_host: str) -> str | None:
     if destination != now.host:
         return f"is on {now.host}, not on {destination} as reported"
     expected = [now.host] if now.vm_state == "active" else []
-    if list(instance.running) != expected:
+    if len(instance.running) < 2 and list(instance.running) != expected:
         guests = " and ".join(instance.running) or "no host"
         return f"is {now.vm_state} on {now.host}, but runs on {guests}"
     return None
@@ -183,15 +187,6 @@ def total(instances: Sequence[Ended]) -> str:
     return (
         f"{told.count('recovered')} of {planned} planned instances"
         f" recovered{seconds}; {left} left"
-    )
-
-
-def progress(seen: Sequence[Seen], failed_host: str) -> str:
-    """Return how far all of them are, in a few words."""
-    back = sum(is_back(one, failed_host) for one in seen)
-    busy = sum(phase(one, failed_host) == REBUILDING for one in seen)
-    return (
-        f"{back} of {len(seen)} are on another host, {busy} are being rebuilt"
     )
 
 

@@ -66,9 +66,12 @@ class Watch:
                 )
             if time.monotonic() - news_at > QUIET:
                 news_at = time.monotonic()
+                busy = list(self._phases.values()).count(demo_view.REBUILDING)
                 tasks = ", ".join(mistral.tasks(execution)) or "no task"
-                how_far = demo_view.progress(seen, self._failed_host)
-                self._clock.say(f"  {how_far}; Mistral runs {tasks}")
+                self._clock.say(
+                    f"  {len(self.seconds)} of {len(seen)} are on another"
+                    f" host, {busy} are being rebuilt; Mistral runs {tasks}"
+                )
             time.sleep(LOOK_EVERY)
 
     def _look(self, seen: list[demo_view.Seen]) -> bool:
