@@ -4,6 +4,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import datetime
 import email.utils
 from typing import Any
 
@@ -14,7 +15,10 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 
 #: Worth another try: too many requests, a server's own failures.
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+
+#: Longest message of a service that is passed on.
+_WORDS_LENGTH = 300
 
 
 @contextlib.contextmanager
@@ -28,43 +32,58 @@ def translated(service: str, subject: str) -> Iterator[None]:
     """
     try:
         yield
-    except nova_exc.ClientException as exc:
-        raise _refusal(
-            service,
-            subject,
-            exc.code,
-            str(exc),
-            getattr(exc, "retry_after", 0),
-        ) from exc
     except ksa_exc.HttpError as exc:
-        retry_after = getattr(exc, "retry_after", 0)
         if exc.response is not None:
-            retry_after = exc.response.headers.get("Retry-After", 0)
+            raise refusal(service, subject, exc.response) from exc
         raise _refusal(
-            service, subject, exc.http_status, str(exc), retry_after
+            service, subject, exc.http_status, str(exc), 0.0
         ) from exc
-    except ksa_exc.ConnectionError as exc:
+    except (ksa_exc.ConnectionError, ksa_exc.DiscoveryFailure) as exc:
+        # A Keystone that is down for a moment fails at its discovery.
         raise errors.Unavailable(
             f"{service} did not answer about {subject}: {exc}"
         ) from exc
-    except (
-        ksa_exc.EndpointNotFound,
-        ksa_exc.CatalogException,
-        ksa_exc.ClientException,
-    ) as exc:
+    except (ksa_exc.ClientException, nova_exc.ClientException) as exc:
         raise errors.Refused(
             f"{service} cannot be asked about {subject}: {exc}; check"
             " [hostrecovery] in mistral.conf and Keystone's catalogue"
         ) from exc
 
 
-def _refusal(
-    service: str, subject: str, status: int, words: str, retry_after: Any
+def refusal(
+    service: str, subject: str, response: Any
 ) -> errors.HostRecoveryError:
-    if status in _TRANSIENT:
+    """Return what an answer with an error status means."""
+    return _refusal(
+        service,
+        subject,
+        response.status_code,
+        words(response),
+        seconds(response.headers.get("Retry-After")),
+    )
+
+
+def words(response: Any) -> str:
+    """Return the message of an error, whoever wrote it in whatever form."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = response.text
+    if isinstance(body, dict) and len(body) == 1:
+        # Nova: {"badRequest": {"code": 400, "message": ...}}
+        (body,) = body.values()
+    if isinstance(body, dict):
+        body = body.get("message") or body
+    return str(body).strip()[:_WORDS_LENGTH] or response.reason or "no reason"
+
+
+def _refusal(
+    service: str, subject: str, status: int, said: str, retry_after: float
+) -> errors.HostRecoveryError:
+    if status in TRANSIENT:
         return errors.Unavailable(
-            f"{service} answered {status} about {subject}: {words}",
-            seconds(retry_after),
+            f"{service} answered {status} about {subject}: {said}",
+            retry_after,
         )
     cure = {
         401: "; check the credentials in mistral.conf",
@@ -72,17 +91,19 @@ def _refusal(
         404: "; check its endpoint in Keystone's catalogue",
     }.get(status, "")
     return errors.Refused(
-        f"{service} refuses {subject} with {status}: {words}{cure}"
+        f"{service} refuses {subject} with {status}: {said}{cure}"
     )
 
 
-def seconds(retry_after: Any) -> float:
+def seconds(retry_after: str | None) -> float:
     """Return a Retry-After header (RFC 9110, 10.2.3) as seconds from now."""
-    text = str(retry_after or 0).strip()
-    if text.replace(".", "", 1).isdigit():
+    text = (retry_after or "").strip()
+    if text.isdecimal():
         return float(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return 0.0
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
     return max(0.0, (moment - clock.now()).total_seconds())

@@ -17,7 +17,6 @@ import urllib.parse
 from keystoneauth1 import exceptions as ksa_exc
 from novaclient import api_versions
 from novaclient import client
-from novaclient import exceptions as nova_exc
 
 from mistral_hostrecovery import answers
 from mistral_hostrecovery import clock
@@ -172,15 +171,21 @@ class NovaCloud:
 
     def force_down(self, service: model.Service) -> None:
         """Tell Nova that the host is fenced, whatever its reports say."""
-        nova = self._client(self._version)
-        with answers.translated("Nova", f"forcing down host {service.host}"):
-            nova.services.force_down(service.id, True)
+        self._call(
+            "PUT",
+            f"/os-services/{service.id}",
+            f"forcing down host {service.host}",
+            body={"forced_down": True},
+        )
 
     def disable(self, service: model.Service, reason: str) -> None:
         """Keep Nova from placing instances on the host."""
-        nova = self._client(self._version)
-        with answers.translated("Nova", f"disabling host {service.host}"):
-            nova.services.disable_log_reason(service.id, reason)
+        self._call(
+            "PUT",
+            f"/os-services/{service.id}",
+            f"disabling host {service.host}",
+            body={"status": "disabled", "disabled_reason": reason},
+        )
 
     def evacuate(
         self, instance: str, guard_disk: bool, timeout: float
@@ -196,31 +201,34 @@ class NovaCloud:
         :raises errors.Refused: Nova would refuse every instance.
         """
         nova = self._client(GUARDED if guard_disk else self._version)
-        path = f"/servers/{instance}/action"
-        body: dict[str, Any] = {"evacuate": {}}
-        if guard_disk:
-            body["evacuate"]["onSharedStorage"] = True
+        with answers.translated("Keystone", "a token"):
+            self._session.get_token()
         try:
-            nova.client.post(path, body=body, timeout=timeout)
-        except nova_exc.NotFound as exc:
-            raise errors.InstanceGone("deleted during the recovery") from exc
-        except nova_exc.ClientException as exc:
-            raise _evacuation_error(instance, exc) from exc
-        except (ksa_exc.ConnectFailure, ksa_exc.ConnectionError) as exc:
+            response, _ = nova.client.request(
+                f"/servers/{instance}/action",
+                "POST",
+                body={
+                    "evacuate": {"onSharedStorage": True} if guard_disk else {}
+                },
+                timeout=timeout,
+                raise_exc=False,
+            )
+        except ksa_exc.ClientException as exc:
             raise errors.AnswerLost(
                 f"Nova's answer to the evacuation of {instance} was lost:"
                 f" {exc}"
             ) from exc
-        except ksa_exc.ClientException as exc:
-            # Without a token or an endpoint nothing was sent.
-            with answers.translated("Nova", f"evacuating {instance}"):
-                raise exc
+        if response.status_code >= 400:
+            raise _evacuation_error(instance, response)
 
     def stop(self, instance: str) -> None:
         """Stop an instance that Nova started although it had been stopped."""
-        nova = self._client(self._version)
-        with answers.translated("Nova", f"stopping instance {instance}"):
-            nova.servers.stop(instance)
+        self._call(
+            "POST",
+            f"/servers/{instance}/action",
+            f"stopping instance {instance}",
+            body={"os-stop": None},
+        )
 
     def _client(self, version: api_versions.APIVersion) -> Any:
         return client.Client(
@@ -239,7 +247,6 @@ class NovaCloud:
         self, path: str, key: str, query: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, page by page as Nova's links say."""
-        nova = self._client(self._version)
         paged = key == "servers" or (
             key == "migrations" and self._version >= _PAGED_MIGRATIONS
         )
@@ -247,8 +254,7 @@ class NovaCloud:
         subject = _subject(key, query)
         while True:
             url = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-            with answers.translated("Nova", subject):
-                body = self._get(nova, url)
+            body = self._call("GET", url, subject)
             yield from body[key]
             if not any(
                 link["rel"] == "next" for link in body.get(f"{key}_links", ())
@@ -257,15 +263,28 @@ class NovaCloud:
             marker = "uuid" if key == "migrations" else "id"
             query["marker"] = body[key][-1][marker]
 
-    def _get(self, nova: Any, url: str) -> Any:
-        try:
-            _, body = nova.client.get(url)
-        except nova_exc.NotAcceptable as exc:
+    def _call(
+        self, method: str, url: str, subject: str, **request: Any
+    ) -> Any:
+        """Return the body of Nova's answer.
+
+        Not through novaclient's managers: their exceptions have lost the
+        Retry-After header.
+        """
+        nova = self._client(self._version)
+        with answers.translated("Nova", subject):
+            response, body = nova.client.request(
+                url, method, raise_exc=False, **request
+            )
+        if response.status_code == 406:
             # Nova was downgraded: the next run asks for its versions again.
             _newest_offered.clear()
             raise errors.Unavailable(
-                f"Nova has other API versions than before: {exc}"
-            ) from exc
+                "Nova has other API versions than before:"
+                f" {answers.words(response)}"
+            )
+        if response.status_code >= 400:
+            raise answers.refusal("Nova", subject, response)
         return body
 
     def _placement(self, path: str, query: Mapping[str, str]) -> Any:
@@ -304,28 +323,23 @@ def _negotiated(nova: Any) -> api_versions.APIVersion:
 
 
 def _evacuation_error(
-    instance: str, exc: nova_exc.ClientException
+    instance: str, response: Any
 ) -> errors.HostRecoveryError:
     """Return what Nova's answer to an evacuate request means."""
-    if exc.code == 429:
-        return errors.Unavailable(
-            f"Nova answered 429 about evacuating {instance}: {exc}",
-            answers.seconds(getattr(exc, "retry_after", 0)),
-        )
-    if exc.code == 400 and "is still in use" in str(exc):
+    status, said = response.status_code, answers.words(response)
+    if status == 404:
+        return errors.InstanceGone("deleted during the recovery")
+    if status == 400 and "is still in use" in said:
         return errors.Refused(
-            f"Nova says that the host of {instance} is in use again: {exc}"
+            f"Nova says that the host of {instance} is in use again: {said}"
         )
-    if exc.code in (401, 403):
-        return errors.Refused(
-            f"Nova refuses to evacuate {instance} with {exc.code}: {exc}; give"
-            " the service user the role admin"
+    if status != 429 and (status >= 500 or status in answers.TRANSIENT):
+        return errors.AnswerLost(
+            f"Nova answered {status} to the evacuation of {instance}: {said}"
         )
-    if 400 <= exc.code < 500 and exc.code != 408:
-        return errors.EvacuationRefused(f"Nova refused ({exc.code}): {exc}")
-    return errors.AnswerLost(
-        f"Nova answered {exc.code} to the evacuation of {instance}: {exc}"
-    )
+    if status in (401, 403, 429):
+        return answers.refusal("Nova", f"evacuating {instance}", response)
+    return errors.EvacuationRefused(f"Nova refused ({status}): {said}")
 
 
 def _subject(key: str, query: Mapping[str, Any]) -> str:

@@ -93,7 +93,11 @@ class Evacuate(action.HostRecoveryAction):
             )
             for v in made.recover
         }
-        why_stopped = self._why_unsafe(call, services) or _why_late(self.host)
+        why_stopped = (
+            self._why_unsafe(call, services)
+            or progress.why_returned(self.host["host"], records, rules)
+            or _why_late(self.host)
+        )
         if why_stopped:
             return _stopped(why_stopped, facts.memory, steps)
 

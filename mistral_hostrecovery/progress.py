@@ -176,6 +176,23 @@ def baseline(migrations: Iterable[model.Migration]) -> int:
     return max(ids, default=0)
 
 
+def why_returned(
+    host: str, records: Iterable[model.Migration], rules: Rules
+) -> str | None:
+    """Return why the failed host must be running again, None if not.
+
+    Only the start of nova-compute on the source turns an evacuation's record
+    to completed, seconds before it reports to Nova for the first time.
+    """
+    for record in records:
+        if record.id > rules.baseline and record.status == "completed":
+            return (
+                f"nova-compute on host {host} has started again, so the host"
+                " runs: fence it, then start again"
+            )
+    return None
+
+
 def needs_stop(
     verdict: model.Verdict, ours: Sequence[model.Migration]
 ) -> bool:

@@ -192,12 +192,15 @@ class TestRecovery(RecoveryTest):
         execution = self.wait_for_end(started.id)
 
         self.assertEqual("ERROR", execution.state)
-        self.assertIn("has reported since", self.report(execution)["reason"])
+        self.assertIn("so the host runs", self.report(execution)["reason"])
         self.assertEqual(
             ["failed", "recovered"], sorted(self.outcomes(execution).values())
         )
         for instance in (first, second):
             self.assertLessEqual(len(self.runs(instance)), 1)
+        # It came back too early to clean up after the evacuation that ended
+        # later, so Nova wants it to start once more.
+        self.lab.kill_nova_compute("c1")
 
 
 class TestAuthorisation(RecoveryTest):

@@ -77,7 +77,9 @@ class TestCost(base.BaseTestCase):
 
     def test_a_further_round_takes_two_more_tasks(self) -> None:
         once = self.recover(3)
-        twice = self.recover(
-            3, faults=[{"fail_evacuation": "*", "how": "no_valid_host"}]
-        )
+        names = sorted(i.name for i in once.cloud.instances.values())
+        faults = [
+            {"fail_evacuation": name, "how": "no_valid_host"} for name in names
+        ]
+        twice = self.recover(3, faults=faults)
         self.assertEqual(self.tasks(once) + 2, self.tasks(twice))
