@@ -29,6 +29,8 @@ WORKBOOK = "workbooks/host_recovery.yaml"
 WORKFLOW = "host_recovery.recover"
 REQUEST = {"search_opts": {"host": FAILED}, "on_shared_storage": True}
 
+#: The cleaning up takes no longer, in seconds.
+CLEANING = 5.0
 #: One page of Nova's list.
 MOST = 1000
 
@@ -183,11 +185,25 @@ def _count(text: str) -> int:
     return number
 
 
-def _interrupted(number: int, frame: Any) -> None:
-    # Once is enough: a second one must not stop the cleaning up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt(number)
+class Signals:
+    """Ends the demo once, however often Ctrl-C is pressed.
+
+    A second one soon after must not stop the cleaning up; a later one is
+    needed where a library swallowed the first.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._at = 0.0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        if self.received and time.monotonic() - self._at < CLEANING:
+            return
+        self.received = number
+        self._at = time.monotonic()
+        raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -217,19 +233,22 @@ def main() -> int:
     # When it began, before it entered the lab's virtual environment.
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupted)
+    signals = Signals()
     status = 1
     try:
         status = run(arguments)
     except LabError as error:
-        print(error, file=sys.stderr)
-    except KeyboardInterrupt as interrupt:
-        print("\nended by a signal, nothing is left behind", flush=True)
-        (number,) = interrupt.args or (signal.SIGINT,)
-        status = 128 + int(number)
+        if not signals.received:
+            print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        pass
     except Exception:
-        traceback.print_exc()
+        # A library may have made another exception of the interruption.
+        if not signals.received:
+            traceback.print_exc()
+    if signals.received:
+        print("\nended by a signal, nothing is left behind")
+        status = 128 + signals.received
     sys.stdout.flush()
     sys.stderr.flush()
     if arguments.simulated:
