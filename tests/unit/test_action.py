@@ -149,6 +149,10 @@ class ResultTest(ActionTestCase):
         wait = (not_before - clock.now()).total_seconds()
         self.assertTrue(27 < wait <= 30, wait)
 
+    def test_absurd_retry_after_is_no_traceback(self) -> None:
+        tiny = TinyAction(raises(errors.Unavailable("busy", 1e15)))
+        self.assertTrue(self.run_action(tiny).is_error())
+
     def test_what_the_run_before_knew_is_carried_on(self) -> None:
         before = {
             "again": "busy",

@@ -2,11 +2,11 @@
 """What clients raise, turned into one sentence and what to do about it."""
 
 import email.utils
+import json
 from typing import Any
 
 import ddt
 from keystoneauth1 import exceptions as ksa_exc
-from novaclient import exceptions as nova_exc
 from oslotest import base
 import requests
 
@@ -15,21 +15,17 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 
 
-def of_nova(status: int, **headers: str) -> Exception:
-    """Return what novaclient raises for an answer."""
+def answer(status: int, body: Any = None, **headers: str) -> Any:
+    """Return an answer as a service sends it."""
     response = requests.Response()
     response.status_code = status
     response.headers.update(headers)
-    found: Exception = nova_exc.from_response(response, None, "/servers")
-    return found
+    response._content = b"" if body is None else json.dumps(body).encode()
+    return response
 
 
-def of_keystone(status: int, **headers: str) -> Exception:
-    """Return what keystoneauth raises for an answer."""
-    response = requests.Response()
-    response.status_code = status
-    response.headers.update(headers)
-    return ksa_exc.from_response(response, "GET", "/")
+def raised_by_keystoneauth(status: int, **headers: str) -> Exception:
+    return ksa_exc.from_response(answer(status, **headers), "GET", "/")
 
 
 def translate(raised: Exception) -> None:
@@ -50,28 +46,32 @@ class StatusTest(base.BaseTestCase):
 
     @ddt.data(408, 429, 500, 502, 503, 504)
     def test_may_succeed_later(self, status: int) -> None:
-        for raised in (of_nova(status), of_keystone(status)):
-            sentence = self.check(raised, errors.Unavailable)
-            self.assertIn(str(status), sentence)
+        raised = raised_by_keystoneauth(status)
+        sentence = self.check(raised, errors.Unavailable)
+        self.assertIn(str(status), sentence)
 
     @ddt.data(400, 401, 403, 404, 405, 409, 501)
     def test_will_not_succeed(self, status: int) -> None:
-        for raised in (of_nova(status), of_keystone(status)):
-            sentence = self.check(raised, errors.Refused)
-            self.assertIn(str(status), sentence)
+        raised = raised_by_keystoneauth(status)
+        sentence = self.check(raised, errors.Refused)
+        self.assertIn(str(status), sentence)
 
-    def test_401_and_403_say_what_to_do(self) -> None:
-        for raised in (of_nova, of_keystone):
-            sentence = self.check(raised(401), errors.Refused)
-            self.assertIn("credentials in mistral.conf", sentence)
-            sentence = self.check(raised(403), errors.Refused)
-            self.assertIn("role", sentence)
+    @ddt.data(
+        (401, "credentials in mistral.conf"),
+        (403, "role"),
+        (404, "catalogue"),
+    )
+    @ddt.unpack
+    def test_refusal_says_what_to_do(self, status: int, cure: str) -> None:
+        raised = raised_by_keystoneauth(status)
+        self.assertIn(cure, self.check(raised, errors.Refused))
 
     @ddt.data(
         ksa_exc.ConnectFailure("reset by peer"),
         ksa_exc.ConnectTimeout("timed out"),
         ksa_exc.UnknownConnectionError("broken off", None),
         ksa_exc.SSLError("bad record"),
+        ksa_exc.DiscoveryFailure("Keystone is down"),
     )
     def test_no_answer(self, raised: Exception) -> None:
         self.check(raised, errors.Unavailable)
@@ -98,35 +98,32 @@ class StatusTest(base.BaseTestCase):
 
 @ddt.ddt
 class RetryAfterTest(base.BaseTestCase):
-    def of(self, raised: Exception) -> float:
-        error = self.assertRaises(errors.Unavailable, translate, raised)
-        found: float = error.retry_after
+    def wait(self, **headers: str) -> float:
+        """Return the wait that an answer asks for, whoever looks at it."""
+        raised = raised_by_keystoneauth(503, **headers)
+        first = self.assertRaises(errors.Unavailable, translate, raised)
+        second: Any = answers.refusal("Nova", "it", answer(429, **headers))
+        self.assertAlmostEqual(first.retry_after, second.retry_after, 0)
+        found: float = first.retry_after
         return found
 
     def test_seconds(self) -> None:
-        for raised in (
-            of_keystone(429, **{"Retry-After": "17"}),
-            of_keystone(503, **{"Retry-After": "17"}),
-            of_nova(429, **{"Retry-After": "17"}),
-        ):
-            self.assertEqual(17.0, self.of(raised), raised)
+        self.assertEqual(17.0, self.wait(**{"Retry-After": "17"}))
 
     def test_date(self) -> None:
         moment = clock.later(clock.now(), 100)
         text = email.utils.format_datetime(moment, usegmt=True)
-        wait = self.of(of_keystone(503, **{"Retry-After": text}))
+        wait = self.wait(**{"Retry-After": text})
         self.assertTrue(95 < wait <= 100, wait)
 
     def test_none(self) -> None:
-        self.assertEqual(0.0, self.of(of_keystone(503)))
-        self.assertEqual(0.0, self.of(of_nova(429)))
+        self.assertEqual(0.0, self.wait())
 
     @ddt.data(
         ("0", 0.0),
         ("17", 17.0),
         (" 17 ", 17.0),
-        ("1.5", 1.5),
-        (17, 17.0),
+        ("1.5", 0.0),
         (None, 0.0),
         ("", 0.0),
         ("soon", 0.0),
@@ -139,3 +136,25 @@ class RetryAfterTest(base.BaseTestCase):
     @ddt.unpack
     def test_header(self, text: Any, wanted: float) -> None:
         self.assertEqual(wanted, answers.seconds(text))
+
+
+@ddt.ddt
+class WordsTest(base.BaseTestCase):
+    """The message of an error, whoever wrote it in whatever form."""
+
+    @ddt.data(
+        ({"badRequest": {"code": 400, "message": "in use"}}, "in use"),
+        ({"code": 503, "message": "in use"}, "in use"),
+        ({"error": "in use"}, "in use"),
+        ("in use", "in use"),
+    )
+    @ddt.unpack
+    def test_message(self, body: Any, wanted: str) -> None:
+        self.assertEqual(wanted, answers.words(answer(502, body)))
+
+    @ddt.data({}, [], None, {"code": 502, "text": "in use"}, ["in use"], 3)
+    def test_any_body_gives_some_words(self, body: Any) -> None:
+        self.assertTrue(answers.words(answer(502, body)))
+
+    def test_page_of_a_proxy_is_cut(self) -> None:
+        self.assertLess(len(answers.words(answer(502, "x" * 9999))), 400)

@@ -473,6 +473,13 @@ class FailingTest(CloudTestCase):
         error = self.assertRaises(errors.Unavailable, nova.services)
         self.assertGreater(error.retry_after, 1e6)
 
+    @ddt.data(429, 500, 503)
+    def test_versions_that_nova_does_not_tell_now_are_transient(
+        self, status: int
+    ) -> None:
+        self.web.get(NOVA, status_code=status)
+        self.assertRaises(errors.Unavailable, self.connect)
+
     def test_broken_connection_is_transient(self) -> None:
         self.web.get(
             f"{NOVA}/os-services", exc=requests.exceptions.ConnectionError

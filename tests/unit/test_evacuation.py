@@ -191,6 +191,13 @@ class EvacuateTest(EvacuationTestCase):
         self.assertTrue(result["settled"])
         self.assertEqual([], self.nova.asked)
 
+    def test_nothing_is_asked_of_a_host_that_has_returned(self) -> None:
+        self.record("web", "completed")
+        result = self.evacuate()
+        self.assertEqual("refused", result["state"])
+        self.assertIn("has started again", result["reason"])
+        self.assertEqual([], self.nova.asked)
+
     def test_nothing_is_asked_after_the_deadline(self) -> None:
         self.host["deadline"] = clock.stamp(ago(1))
         result = self.evacuate()

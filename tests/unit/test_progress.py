@@ -555,6 +555,27 @@ class BaselineTest(base.BaseTestCase):
 
 
 @ddt.ddt
+class WhyReturnedTest(base.BaseTestCase):
+    @ddt.data(
+        ("completed", OUR_ID, True),
+        # The host came back after an earlier failure.
+        ("completed", OLD_ID, False),
+        ("done", OUR_ID, False),
+        ("failed", OUR_ID, False),
+        ("accepted", OUR_ID, False),
+    )
+    @ddt.unpack
+    def test_completed_of_ours_says_that_the_host_runs(
+        self, status: str, number: int, returned: bool
+    ) -> None:
+        record = facts.migration(id=number, status=status)
+        why = progress.why_returned("c1", [record], facts.RULES)
+        self.assertEqual(returned, why is not None, why)
+        if why:
+            self.assertIn("host c1", why)
+
+
+@ddt.ddt
 class ConcludeTest(base.BaseTestCase):
     def conclude(
         self, place: progress.Place, *records: model.Migration, **more: Any
