@@ -57,7 +57,7 @@ def phase(seen: Seen, failed_host: str) -> str | None:
     if seen.task_state is not None:
         if seen.task_state.startswith("rebuild"):
             return REBUILDING
-        return f"{seen.task_state} on {seen.host}"
+        return seen.task_state
     if seen.host == failed_host:
         return None
     return f"{seen.vm_state} on {seen.host}"

@@ -191,7 +191,7 @@ class TestProgress(base.BaseTestCase):
                 {"vm_state": "error", "fault": "no valid host"},
                 "is in error on c1: no valid host",
             ),
-            ({"task_state": "deleting"}, "deleting on c1"),
+            ({"task_state": "deleting"}, "deleting"),
         ):
             self.assertEqual(said, demo_view.phase(seen(**facts), FAILED))
 
