@@ -27,6 +27,9 @@ LOG = logging.getLogger(__name__)
 #: How long to try again where no policy says so, in seconds.
 _PATIENCE = 3600.0
 
+#: However long a service wants to be left alone, in seconds.
+_LONGEST_PAUSE = 3600.0
+
 #: What one run tells the next only about itself.
 _OWN_KEYS = frozenset({"again", "not_before"})
 
@@ -154,6 +157,7 @@ def again(
     """
     error: dict[str, Any] = {"again": reason, **carried}
     if retry_after:
-        not_before = clock.later(clock.now(), retry_after)
+        pause = min(retry_after, _LONGEST_PAUSE)
+        not_before = clock.later(clock.now(), pause)
         error["not_before"] = clock.stamp(not_before)
     return actions.Result(error=error)

@@ -43,7 +43,9 @@ def translated(service: str, subject: str) -> Iterator[None]:
         raise errors.Unavailable(
             f"{service} did not answer about {subject}: {exc}"
         ) from exc
-    except (ksa_exc.ClientException, nova_exc.ClientException) as exc:
+    except nova_exc.ClientException as exc:
+        raise _refusal(service, subject, exc.code, str(exc), 0.0) from exc
+    except ksa_exc.ClientException as exc:
         raise errors.Refused(
             f"{service} cannot be asked about {subject}: {exc}; check"
             " [hostrecovery] in mistral.conf and Keystone's catalogue"

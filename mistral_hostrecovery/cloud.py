@@ -277,12 +277,7 @@ class NovaCloud:
                 url, method, raise_exc=False, **request
             )
         if response.status_code == 406:
-            # Nova was downgraded: the next run asks for its versions again.
-            _newest_offered.clear()
-            raise errors.Unavailable(
-                "Nova has other API versions than before:"
-                f" {answers.words(response)}"
-            )
+            raise _downgraded(response)
         if response.status_code >= 400:
             raise answers.refusal("Nova", subject, response)
         return body
@@ -322,11 +317,21 @@ def _negotiated(nova: Any) -> api_versions.APIVersion:
     return min(newest, NEWEST)
 
 
+def _downgraded(response: Any) -> errors.Unavailable:
+    """Nova knows less than before; the next run asks for its versions."""
+    _newest_offered.clear()
+    return errors.Unavailable(
+        f"Nova has other API versions than before: {answers.words(response)}"
+    )
+
+
 def _evacuation_error(
     instance: str, response: Any
 ) -> errors.HostRecoveryError:
     """Return what Nova's answer to an evacuate request means."""
     status, said = response.status_code, answers.words(response)
+    if status == 406:
+        return _downgraded(response)
     if status == 404:
         return errors.InstanceGone("deleted during the recovery")
     if status == 400 and "is still in use" in said:

@@ -298,13 +298,23 @@ class ReportRecovery(action.HostRecoveryAction):
         why_ended = self.reason or host.get("reason") or earlier.get("reason")
         if self.plan:
             made = plan.Plan.from_dict(call.mistral.result(self.plan))
-        outcomes = []
+        outcomes: list[model.Outcome] = []
+        warnings = list(made.warnings) if made else []
         if name:
-            outcomes = self._outcomes(call, name, made, earlier, why_ended)
+            try:
+                outcomes = self._outcomes(call.cloud(), name, made, earlier)
+            except (errors.Unavailable, errors.Refused) as exc:
+                if isinstance(exc, errors.Unavailable) and (
+                    clock.now() < self._deadline(call)
+                ):
+                    raise
+                outcomes = report.unknown(made.verdicts if made else ())
+                warnings.append(str(exc))
         return report.build(
             name,
             call.execution.id if call.execution else None,
             outcomes,
+            planned=made is not None,
             why_ended=why_ended,
             settled=earlier.get("settled", self.evacuated is None),
             started_at=call.started_at,
@@ -314,7 +324,7 @@ class ReportRecovery(action.HostRecoveryAction):
                 for key in ("fenced_by", "failed_at", "prior_reason", "policy")
                 if host.get(key) is not None
             },
-            warnings=made.warnings if made else (),
+            warnings=warnings,
         )
 
     def _deadline(self, call: action.Call) -> datetime.datetime:
@@ -322,46 +332,34 @@ class ReportRecovery(action.HostRecoveryAction):
 
     def _outcomes(
         self,
-        call: action.Call,
+        nova: cloud.Cloud,
         host: str,
         made: plan.Plan | None,
         earlier: Mapping[str, Any],
-        why_ended: str | None,
     ) -> list[model.Outcome]:
-        known = [v.instance for v in made.verdicts] if made else []
-        try:
-            nova = call.cloud()
-            outcomes = report.late_arrivals(
-                nova.instances(host),
-                known,
-                "appeared on the host after the plan was made: start the"
-                " recovery again"
-                if made
-                else f"no plan was made: {why_ended}",
-            )
-            if made is None:
-                return outcomes
-            facts = _facts(nova, host, made, earlier)
-            changed = nova.changed_instances(_since(made))
-        except (errors.Unavailable, errors.Refused) as exc:
-            if isinstance(exc, errors.Unavailable) and (
-                clock.now() < self._deadline(call)
-            ):
-                raise
-            return report.unknown(made.verdicts if made else (), str(exc))
+        instances = nova.instances(host)
+        if made is None:
+            reason = "no plan was made: see the reason of the report"
+            return report.late_arrivals(instances, (), reason)
+        outcomes = report.late_arrivals(
+            instances,
+            [v.instance for v in made.verdicts],
+            "appeared on the host after the plan was made: start the recovery"
+            " again",
+        )
+        facts = _facts(nova, host, made, earlier)
+        changed = nova.changed_instances(_since(made))
         rules = progress.Rules(
             made.baseline, self.host["policy"]["max_attempts"]
         )
         for verdict in made.verdicts:
-            if not verdict.recover:
-                outcomes.append(report.left(verdict))
-                continue
-            place = _place(changed, verdict.instance, host)
-            outcomes.append(
-                progress.conclude(
-                    verdict, place, facts, rules, why_ended or "nobody asked"
+            if verdict.recover:
+                place = _place(changed, verdict.instance, host)
+                outcomes.append(
+                    progress.conclude(verdict, place, facts, rules)
                 )
-            )
+            else:
+                outcomes.append(report.left(verdict))
         return outcomes
 
 

@@ -256,8 +256,9 @@ def next_step(
         return _away(verdict, place.seen, ours, facts.memory)
     newest = records[0] if records else None
     if newest is not None and under_way(newest, facts.lost_hosts):
-        where = newest.destination or "a host that Nova has not chosen yet"
-        return Step(Next.WAIT, f"evacuation to {where} is under way")
+        if newest.destination is None:
+            return Step(Next.WAIT, "Nova has not chosen its destination yet")
+        return Step(Next.WAIT, "its evacuation is under way")
     task = place.seen.task_state if place.seen else None
     dead_end = newest is not None and newest.status in OPEN
     if task and task.startswith("rebuild") and not dead_end:
@@ -344,12 +345,10 @@ def conclude(
     place: Place,
     facts: Facts,
     rules: Rules,
-    why_ended: str,
 ) -> model.Outcome:
     """Return what became of an instance, now that nothing more is done.
 
-    :param why_ended: the sentence that tells why an instance that is not
-        finished is not waited for any longer.
+    Why nothing more is done stands in the report once, not in each outcome.
     """
     step = next_step(verdict, place, facts, rules)
     ours = facts.ours(verdict.instance, rules)
@@ -368,11 +367,10 @@ def conclude(
         case Next.WAIT | Next.UNCLEAR:
             outcome = "unfinished"
             reason = (
-                f"{why_ended}; {reason}: look at it in Nova before starting"
-                " the recovery again"
+                f"{reason} when the recovery ended: look at it in Nova first"
             )
         case _:
-            outcome, reason = "failed", f"{why_ended}; {reason}"
+            outcome, reason = "failed", f"{reason} when the recovery ended"
     return model.Outcome(
         verdict.instance,
         verdict.name,

@@ -40,13 +40,15 @@ def late_arrivals(
     ]
 
 
-def unknown(
-    verdicts: Iterable[model.Verdict], reason: str
-) -> list[model.Outcome]:
+def unknown(verdicts: Iterable[model.Verdict]) -> list[model.Outcome]:
     """Return the outcomes when Nova could not be asked at the end."""
     return [
         model.Outcome(
-            v.instance, v.name, v.was, "unfinished", f"unknown: {reason}"
+            v.instance,
+            v.name,
+            v.was,
+            "unfinished",
+            "unknown, Nova did not answer at the end: look at it there",
         )
         if v.recover
         else left(v)
@@ -63,6 +65,7 @@ def build(
     execution: str | None,
     outcomes: Iterable[model.Outcome],
     *,
+    planned: bool,
     why_ended: str | None,
     settled: bool,
     started_at: datetime.datetime,
@@ -72,8 +75,8 @@ def build(
 ) -> dict[str, Any]:
     """Return the report of one execution.
 
-    :param why_ended: why the recovery could not be carried out as planned,
-        None if it was.
+    :param planned: there was a plan; without one nothing was asked.
+    :param why_ended: why the recovery ended early, None if it did not.
     :param settled: no evacuation can show up any more that is not in here.
     :param facts: what is worth telling about the host: who asserted the
         fencing, which operator's reason was replaced, ...
@@ -81,14 +84,19 @@ def build(
     listed = [_short(outcome) for outcome in outcomes]
     counts = collections.Counter(o["outcome"] for o in listed)
     missing = sum(counts[name] for name in _MISSING)
-    if why_ended is None and missing:
-        why_ended = (
+    if not planned:
+        state, reason = "refused", why_ended or "no plan was made"
+    elif missing:
+        state = "failed"
+        reason = why_ended or (
             f"{missing} of {missing + counts['recovered']} instances of host"
             f" {host} are not recovered: see their reasons"
         )
+    else:
+        state, reason = "recovered", f"host {host} is recovered"
     return {
-        "state": "failed" if why_ended else "recovered",
-        "reason": why_ended or f"host {host} is recovered",
+        "state": state,
+        "reason": reason,
         "host": host,
         "incident": execution,
         "started_at": clock.stamp(started_at),

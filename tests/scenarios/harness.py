@@ -21,6 +21,7 @@ from unittest import mock
 # isort: split - lab.onebox comes before anything else of Mistral.
 from keystoneauth1 import session as ksa_session
 from keystoneauth1.identity import v3
+from mistral_lib import actions
 from mistral_lib import utils as mistral_utils
 from mistralclient.api import client as mistral_client
 from oslo_utils import timeutils
@@ -234,7 +235,11 @@ def _passing_time(virtual: Clock, delay: int) -> Any:
     original = action.HostRecoveryAction.run
 
     def run(self: Any, context: Any) -> Any:
-        result = original(self, context)
+        try:
+            result = original(self, context)
+        except Killed:
+            # What Mistral writes when the heartbeats have stopped.
+            result = actions.Result(error="Heartbeat wasn't received.")
         if getattr(result, "error", None) is not None:
             virtual.advance(delay)
         return result

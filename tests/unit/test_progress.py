@@ -582,7 +582,7 @@ class ConcludeTest(base.BaseTestCase):
     ) -> model.Outcome:
         wanted = facts.verdict(was=more.pop("was", "active"))
         return progress.conclude(
-            wanted, place, known(*records, **more), facts.RULES, "too late"
+            wanted, place, known(*records, **more), facts.RULES
         )
 
     def test_recovered_has_destination_and_times(self) -> None:
@@ -621,7 +621,7 @@ class ConcludeTest(base.BaseTestCase):
         record = ours("pre-migrating", destination="c4")
         outcome = self.conclude(here(task_state="rebuilding"), record)
         self.assertEqual("unfinished", outcome.outcome)
-        self.assertIn("too late", outcome.reason)
+        self.assertIn("when the recovery ended", outcome.reason)
         self.assertIn("look at it in Nova", outcome.reason)
 
     def test_what_is_unclear_is_unfinished(self) -> None:
@@ -647,7 +647,7 @@ class ConcludeTest(base.BaseTestCase):
     ) -> None:
         outcome = self.conclude(place, *records, was=was)
         self.assertEqual("failed", outcome.outcome)
-        self.assertTrue(outcome.reason.startswith("too late; "))
+        self.assertTrue(outcome.reason.endswith(" when the recovery ended"))
 
 
 HOSTS = [None, "c2", "c4", "dead"]
@@ -793,9 +793,7 @@ class PropertyTest(base.BaseTestCase):
         situation: progress.Facts,
     ) -> None:
         found = progress.next_step(verdict, place, situation, facts.RULES)
-        outcome = progress.conclude(
-            verdict, place, situation, facts.RULES, "too late"
-        )
+        outcome = progress.conclude(verdict, place, situation, facts.RULES)
         self.assertTrue(found.reason)
         self.assertTrue(outcome.reason)
         finished = found.next not in progress.UNFINISHED

@@ -30,6 +30,7 @@ def outcome(what: str = "recovered", **more: Any) -> model.Outcome:
 
 def build(*outcomes: model.Outcome, **more: Any) -> dict[str, Any]:
     ordinary: dict[str, Any] = {
+        "planned": True,
         "why_ended": None,
         "settled": True,
         "started_at": facts.NOW,
@@ -60,6 +61,15 @@ class StateTest(base.BaseTestCase):
     def test_reason_for_an_early_end_is_kept(self) -> None:
         found = build(outcome("failed"), why_ended="host c1 is up")
         self.assertEqual("failed", found["state"])
+        self.assertEqual("host c1 is up", found["reason"])
+
+    def test_early_end_with_nothing_missing_is_recovered(self) -> None:
+        found = build(outcome(), why_ended="somebody enabled the host")
+        self.assertEqual("recovered", found["state"])
+
+    def test_without_a_plan_it_is_refused(self) -> None:
+        found = build(planned=False, why_ended="host c1 is up")
+        self.assertEqual("refused", found["state"])
         self.assertEqual("host c1 is up", found["reason"])
 
     def test_empty_host_is_recovered(self) -> None:
@@ -135,9 +145,9 @@ class OutcomeTest(base.BaseTestCase):
 
     def test_nova_that_cannot_be_asked_leaves_them_unfinished(self) -> None:
         left = facts.verdict(instance="db", recover=False, reason="paused")
-        found = report.unknown([facts.verdict(), left], "Nova answered 503")
+        found = report.unknown([facts.verdict(), left])
         self.assertEqual(["unfinished", "left"], [o.outcome for o in found])
-        self.assertEqual("unknown: Nova answered 503", found[0].reason)
+        self.assertIn("Nova did not answer at the end", found[0].reason)
         self.assertEqual("paused", found[1].reason)
 
 
@@ -154,8 +164,6 @@ class SizeTest(base.BaseTestCase):
             place,
             situation,
             facts.RULES,
-            "the recovery of host compute-012.example.org passed its deadline"
-            " 2030-01-01T13:00:00+00:00",
         )
         outcomes = [
             outcome(

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Requests that a case file cannot hold."""
+
+from mistralclient.api import base as mistral_client
+from oslotest import base
+
+from tests.scenarios import test_scenarios
+
+HOST = {"host": "c1"}
+
+WAITING = """
+version: '2.0'
+waiting:
+  tasks:
+    wait:
+      action: std.async_noop
+"""
+
+
+class TestRequests(base.BaseTestCase):
+    def refused_by_mistral(self, inputs) -> str:
+        harness = test_scenarios.the_harness()
+        harness.new_cloud({"hosts": {"c1": {}}})
+        error = self.assertRaises(
+            mistral_client.APIException,
+            harness.mistral("mistral", "service").executions.create,
+            "host_recovery.recover",
+            workflow_input=inputs,
+        )
+        self.assertEqual(400, error.error_code)
+        return str(error)
+
+    def test_on_shared_storage_is_missing(self) -> None:
+        said = self.refused_by_mistral({"search_opts": HOST})
+        self.assertIn("on_shared_storage", said)
+
+    def test_unknown_input(self) -> None:
+        said = self.refused_by_mistral(
+            {"search_opts": HOST, "on_shared_storage": True, "fence": True}
+        )
+        self.assertIn("fence", said)
+
+    def test_host_is_owned_by_a_running_execution(self) -> None:
+        harness = test_scenarios.the_harness()
+        mistral = harness.mistral("mistral", "service")
+        mistral.workflows.create(WAITING)
+        self.addCleanup(mistral.workflows.delete, "waiting")
+        other = mistral.executions.create("waiting")
+        self.addCleanup(mistral.executions.update, other.id, "CANCELLED")
+        host = {
+            "state": "down",
+            "forced_down": True,
+            "disabled": True,
+            "disabled_reason": f"hostrecovery {other.id}",
+        }
+
+        result = harness.run({"cloud": {"hosts": {"c1": host, "c2": {}}}})
+
+        self.assertEqual("ERROR", result.state)
+        self.assertEqual(
+            f"host c1 is being recovered by execution {other.id} (RUNNING):"
+            " follow that one",
+            result.report["reason"],
+        )
+        self.assertEqual(["GET services"], result.calls)
