@@ -29,6 +29,7 @@ WORKBOOK = "workbooks/host_recovery.yaml"
 WORKFLOW = "host_recovery.recover"
 REQUEST = {"search_opts": {"host": FAILED}, "on_shared_storage": True}
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: The cleaning up takes no longer, in seconds.
 CLEANING = 5.0
 #: One page of Nova's list.
@@ -171,6 +172,8 @@ def _enter_venv(clock: demo_watch.Clock, began: float | None) -> None:
     python = str(venv / "bin" / "python")
     words = ["-m", "lab.demo", *sys.argv[1:], "--began", str(clock.began)]
     sys.stdout.flush()
+    # A Ctrl-C waits until the other Python can handle it; see Signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     os.execve(
         python,
         [python, *words],
@@ -195,7 +198,7 @@ class Signals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._at = 0.0
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, self._receive)
 
     def _receive(self, number: int, frame: Any) -> None:
@@ -236,6 +239,7 @@ def main() -> int:
     signals = Signals()
     status = 1
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         status = run(arguments)
     except LabError as error:
         if not signals.received:
