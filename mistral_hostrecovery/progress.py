@@ -258,7 +258,7 @@ def next_step(
     if newest is not None and under_way(newest, facts.lost_hosts):
         if newest.destination is None:
             return Step(Next.WAIT, "Nova has not chosen its destination yet")
-        return Step(Next.WAIT, "its evacuation is under way")
+        return Step(Next.WAIT, "under way")
     task = place.seen.task_state if place.seen else None
     dead_end = newest is not None and newest.status in OPEN
     if task and task.startswith("rebuild") and not dead_end:

@@ -241,10 +241,18 @@ def _passing_time(virtual: Clock, delay: int) -> Any:
             # What Mistral writes when the heartbeats have stopped.
             result = actions.Result(error="Heartbeat wasn't received.")
         if getattr(result, "error", None) is not None:
-            virtual.advance(delay)
+            virtual.advance(max(delay, _pause(result.error, virtual)))
         return result
 
     return run
+
+
+def _pause(error: Any, virtual: Clock) -> float:
+    """Return for how long all further runs would do nothing."""
+    until = error.get("not_before") if isinstance(error, dict) else None
+    if until is None:
+        return 0
+    return (clock.parse(until) - virtual.now()).total_seconds()
 
 
 def mistral_json(text: str | None) -> Any:

@@ -346,10 +346,6 @@ class TimelineTest(base.BaseTestCase):
         found = step(place, *records, was=was, lost_hosts=frozenset({"dead"}))
         self.assertEqual(wanted, found.next, found.reason)
 
-    def test_reason_names_the_destination(self) -> None:
-        found = step(here(), ours("pre-migrating", destination="c4"))
-        self.assertIn("c4", found.reason)
-
     def test_reason_of_an_unchosen_destination_does_not_say_none(self) -> None:
         self.assertNotIn("None", step(here(), ours("accepted")).reason)
 
