@@ -7,6 +7,7 @@ without root.  Importing this module selects oslo.service's threading back
 end, so import it before anything else of Mistral.
 """
 
+import atexit
 import pathlib
 import socket
 import threading
@@ -14,6 +15,7 @@ import time
 import urllib.request
 import warnings
 
+from futurist import _thread as futurist_threads
 from oslo_service import backend
 
 warnings.simplefilter("ignore")
@@ -110,6 +112,9 @@ class OneBox:
         executor.wait_started()
         engine.wait_started()
         self._wait_for_api()
+        # Endless loops run in futurist's workers, and a process that ends
+        # would wait for them.
+        atexit.unregister(futurist_threads._clean_up)
 
     def _wait_for_api(self) -> None:
         deadline = time.monotonic() + 30

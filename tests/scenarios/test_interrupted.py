@@ -22,7 +22,11 @@ CASES = [
 GRACE = 6
 
 
-class TestInterrupted(testscenarios.WithScenarios, base.BaseTestCase):
+# Each case is a test of its own, for its name and for another worker.
+load_tests = testscenarios.load_tests_apply_scenarios
+
+
+class TestInterrupted(base.BaseTestCase):
     scenarios = [(path.stem, {"path": path}) for path in CASES]
 
     def test_killed_after_each_call(self) -> None:
