@@ -217,10 +217,10 @@ def main() -> int:
     parser.add_argument(
         "--instances",
         type=_count,
-        default=10,
+        default=11,
         metavar="N",
-        help="how many to boot (default 10): one is stopped, one is on a"
-        " volume, one is opted out",
+        help="how many to boot (default 11, so that 10 are to come back): one"
+        " is stopped, one is on a volume, one is opted out",
     )
     parser.add_argument(
         "--simulated",
