@@ -90,13 +90,12 @@ class HostRecoveryAction(actions.Action):
             return actions.Result(error=refusal)
         except errors.Refused as exc:
             LOG.warning("%s: %s", name, exc)
-            return {"state": "refused", "reason": str(exc)}
+            return _refused(call, str(exc))
         except errors.Unavailable as exc:
             LOG.warning("%s: %s", name, exc)
             if isinstance(call, Call):
                 if clock.now() >= self._deadline(call):
-                    reason = f"{exc}; the deadline has passed"
-                    return {"state": "refused", "reason": reason}
+                    return _refused(call, f"{exc}; the deadline has passed")
                 return again(str(exc), exc.retry_after, **call.carried)
             # It does not know what the run before carried, but it did
             # nothing: the next run looks past it.
@@ -105,9 +104,10 @@ class HostRecoveryAction(actions.Action):
             # No dict: the next run must not take it for knowledge of what
             # this one sent to Nova.
             LOG.exception("%s failed unexpectedly", name)
-            return actions.Result(
-                error=f"internal error, please report it: {exc!r}"
-            )
+            reason = f"internal error, please report it: {exc!r}"
+            if isinstance(call, Call) and clock.now() >= self._deadline(call):
+                return _refused(call, reason)
+            return actions.Result(error=reason)
 
     def _begin(self, context: Any) -> Call | actions.Result:
         stopwatch = clock.Stopwatch()
@@ -144,6 +144,14 @@ class HostRecoveryAction(actions.Action):
 
     def _perform(self, call: Call) -> Any:
         raise NotImplementedError
+
+
+def _refused(
+    call: Call | actions.Result | None, reason: str
+) -> dict[str, Any]:
+    """Return the result that ends a step, with what earlier runs know."""
+    carried = call.carried if isinstance(call, Call) else {}
+    return {**carried, "state": "refused", "reason": reason}
 
 
 def again(

@@ -28,7 +28,7 @@ from mistral_hostrecovery import model
 OLDEST = api_versions.APIVersion("2.53")
 #: From 2.95 on, an evacuated instance ends stopped.
 NEWEST = api_versions.APIVersion("2.94")
-#: The last but one that takes onSharedStorage, and fails where the
+#: The last one that takes onSharedStorage, and fails where the
 #: destination does not see the disk instead of making a new one (2.14).
 GUARDED = api_versions.APIVersion("2.13")
 #: From here on lists of migrations come in pages.
@@ -99,12 +99,16 @@ class NovaCloud:
 
     def services(self) -> list[model.Service]:
         """Return the nova-compute services of all hosts."""
-        return [
-            _service(raw)
-            for raw in self._list(
-                "/os-services", "services", {"binary": "nova-compute"}
+        query = {"binary": "nova-compute"}
+        found = list(self._list("/os-services", "services", query))
+        # Nova lists the instances of a cell that is down without saying that
+        # some are missing, so nothing is decided until it is back.
+        unknown = [r["host"] for r in found if r["status"] == "UNKNOWN"]
+        if unknown:
+            raise errors.Unavailable(
+                f"Nova cannot reach the cell of host {unknown[0]}"
             )
-        ]
+        return [_service(raw) for raw in found]
 
     def instances(self, host: str) -> list[model.Instance]:
         """Return the instances of all projects on *host*."""

@@ -106,9 +106,12 @@ class Evacuate(action.HostRecoveryAction):
             for v in made.recover
             if steps[v.instance].next is progress.Next.ASK
         ]
+        # One that is stuck on a host which is down must not keep the others.
+        down = facts.lost_hosts | {s.host for s in services if not s.up}
         busy = sum(
-            progress.under_way(r[0], facts.lost_hosts)
-            for r in facts.evacuations.values()
+            progress.under_way(r[0], down)
+            for instance, r in facts.evacuations.items()
+            if instance in here
         )
         room = max(settings.max_in_flight - busy, 0)
         sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
@@ -252,7 +255,7 @@ class WaitForState(action.HostRecoveryAction):
         due = steps[progress.Next.ASK] + steps[progress.Next.STOP]
         if due and may_ask and not late:
             return {"state": "again", "progress": told}
-        waiting = steps[progress.Next.WAIT]
+        waiting = steps[progress.Next.WAIT] + steps[progress.Next.UNCLEAR]
         if may_ask:
             waiting += steps[progress.Next.PAUSE]
         if waiting and not late:
@@ -274,6 +277,7 @@ class ReportRecovery(action.HostRecoveryAction):
     :param evacuated: id of the task that ran hostrecovery.evacuate last;
         null if nothing was asked.
     :param reason: why the recovery ended early; null if it did not.
+    :param lost: true if it is not known what the last requests were.
     :returns: the report, with state "recovered", "failed" or "refused".
     """
 
@@ -283,12 +287,14 @@ class ReportRecovery(action.HostRecoveryAction):
         plan: str | None = None,
         evacuated: str | None = None,
         reason: str | None = None,
+        lost: bool = False,
     ) -> None:
         super().__init__()
         self.host = host
         self.plan = plan
         self.evacuated = evacuated
         self.reason = reason
+        self.lost = lost
 
     def _perform(self, call: action.Call) -> Any:
         host = self.host or {}
@@ -304,8 +310,9 @@ class ReportRecovery(action.HostRecoveryAction):
             try:
                 outcomes = self._outcomes(call.cloud(), name, made, earlier)
             except (errors.Unavailable, errors.Refused) as exc:
+                give_up = clock.later(super()._deadline(call), REPORT_SECONDS)
                 if isinstance(exc, errors.Unavailable) and (
-                    clock.now() < self._deadline(call)
+                    clock.now() < give_up
                 ):
                     raise
                 outcomes = report.unknown(made.verdicts if made else ())
@@ -316,7 +323,8 @@ class ReportRecovery(action.HostRecoveryAction):
             outcomes,
             planned=made is not None,
             why_ended=why_ended,
-            settled=earlier.get("settled", self.evacuated is None),
+            settled=not self.lost
+            and earlier.get("settled", self.evacuated is None),
             started_at=call.started_at,
             ended_at=clock.now(),
             facts={
@@ -328,7 +336,8 @@ class ReportRecovery(action.HostRecoveryAction):
         )
 
     def _deadline(self, call: action.Call) -> datetime.datetime:
-        return clock.later(super()._deadline(call), REPORT_SECONDS)
+        # Without Mistral there is no report: only its retries end that.
+        return datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
     def _outcomes(
         self,

@@ -127,7 +127,8 @@ class Executions:
 
         :raises errors.Refused: there is no such task.
         """
-        if task_id not in _results:
+        known = _results.get(task_id)
+        if known is None:
             found = self._get(f"/tasks/{task_id}")
             if found is None or found["state"] != "SUCCESS":
                 raise errors.Refused(
@@ -137,8 +138,8 @@ class Executions:
                 )
             while len(_results) >= _RESULTS_KEPT:
                 _results.popitem(last=False)
-            _results[task_id] = _decoded(found.get("result"))
-        return _results[task_id]
+            known = _results[task_id] = _decoded(found.get("result"))
+        return known
 
     def own_project(self) -> str | None:
         """Return the project of the service credentials."""
@@ -211,26 +212,23 @@ def authorise(
             )
         return executions.execution(execution_id) if execution_id else None
     execution = None
+    projects = {project}
     if execution_id:
-        execution, project = _owner(executions, execution_id)
-    reason = why_not_allowed(
-        project,
-        executions.own_project(),
-        config.settings().allowed_projects,
-    )
-    if reason:
-        raise errors.NotAllowed(reason)
+        execution = _visible(executions, execution_id)
+        root = execution
+        if execution.root != execution.id:
+            root = _visible(executions, execution.root)
+        projects = {root.project}
+        if execution.project:
+            # Whoever starts an execution may name any root in its params.
+            projects.add(execution.project)
+    own_project = executions.own_project()
+    allowed = config.settings().allowed_projects
+    for candidate in projects:
+        reason = why_not_allowed(candidate, own_project, allowed)
+        if reason:
+            raise errors.NotAllowed(reason)
     return execution
-
-
-def _owner(
-    executions: Executions, execution_id: str
-) -> tuple[Execution, str | None]:
-    """Return the execution and the project of its root execution."""
-    execution = _visible(executions, execution_id)
-    if execution.root == execution.id:
-        return execution, execution.project
-    return execution, _visible(executions, execution.root).project
 
 
 def _visible(executions: Executions, execution_id: str) -> Execution:

@@ -75,22 +75,27 @@ def fenced_by(
 
 
 def why_not_silent(
-    service: model.Service, now: datetime.datetime
+    service: model.Service, now: datetime.datetime, fenced: bool
 ) -> str | None:
     """Return why the host may run in spite of the assertion, None if silent.
 
-    Once the service is forced down its row no longer tells a report of
-    nova-compute from that write; :func:`why_unsafe` looks at it from then on.
+    A service that was forced down long ago may belong to a host that is back:
+    its nova-compute goes on reporting.  The write itself looks like a report
+    too, so forced down alone has to be some seconds old.
+
+    :param fenced: the request itself says so, for this failure.
     """
-    if not service.up or service.forced_down:
+    if not service.up and not service.forced_down:
+        return None
+    if service.forced_down and fenced:
         return None
     age = (now - service.updated_at).total_seconds()
     if age >= SILENCE:
         return None
     return (
-        f"nova-compute on {service.host} reported {max(age, 0):.0f} s ago, so"
-        " the host may run although it is said to be fenced: fence it, then"
-        " start again"
+        f"the service of host {service.host} changed {max(age, 0):.0f} s ago;"
+        " if that was its nova-compute, the host runs although it is said to"
+        " be fenced: fence it, then start again"
     )
 
 

@@ -108,11 +108,15 @@ def moving_to(
     Fencing the source does not stop the guest on the destination of a live
     migration or resize, unless that host is fenced too.
     """
-    return {
-        m.instance: m.destination or "an unknown host"
+    newest = {
+        m.instance: m
         for m in sorted(migrations, key=lambda m: m.id)
         if m.type != "evacuation"
-        and m.status not in _OVER
+    }
+    return {
+        m.instance: m.destination or "an unknown host"
+        for m in newest.values()
+        if m.status not in _OVER
         and m.destination != m.source
         and m.destination not in lost_hosts
     }

@@ -79,6 +79,8 @@ class ConfirmFailedHost(action.HostRecoveryAction):
             "deadline": clock.stamp(self._deadline(call)),
             "failed_at": self.failed_at,
             "prior_reason": fencing.prior_reason(service),
+            "asserted": self.fenced or settings.assume_fenced,
+            "taken_from": fencing.owner(service),
             "settled_at": self._settled_at(call, service, settings),
         }
         asserted = fencing.fenced_by(
@@ -87,7 +89,7 @@ class ConfirmFailedHost(action.HostRecoveryAction):
         if asserted is None:
             doubt: str | None = fencing.not_fenced(service)
         else:
-            doubt = fencing.why_not_silent(service, clock.now())
+            doubt = fencing.why_not_silent(service, clock.now(), self.fenced)
         if doubt is None:
             return {**confirmed, "fenced_by": asserted}
         give_up = clock.later(call.started_at, settings.fence_deadline)
@@ -270,12 +272,7 @@ class IsolateHost(action.HostRecoveryAction):
         nova = call.cloud()
         service = fencing.resolve(self.host["host"], nova.services())
         reason = fencing.ownership(service, call.owner())
-        doubt = fencing.why_not_silent(service, clock.now())
-        taken = fencing.owner(service)
-        if taken not in (None, call.owner()):
-            other = call.mistral.execution(taken)
-            if other and other.state not in executions.FINAL:
-                doubt = f"execution {taken} has begun to recover this host"
+        doubt = self._why_not(service, call.owner())
         if doubt:
             raise errors.Refused(doubt)
         if not service.forced_down:
@@ -288,6 +285,20 @@ class IsolateHost(action.HostRecoveryAction):
             # From here on only nova-compute itself changes this.
             "isolated_at": service.updated_at.isoformat(),
         }
+
+    def _why_not(self, service: model.Service, own: str) -> str | None:
+        """Return why the host must not be isolated now, None if it may be."""
+        name = service.host
+        if not self.host.get("fenced_by"):
+            return f"host {name} is not confirmed to be fenced"
+        owner = fencing.owner(service)
+        if owner not in (None, own, self.host.get("taken_from")):
+            return f"execution {owner} has begun to recover host {name}"
+        if service.forced_down:
+            return None
+        if owner == own or not self.host.get("asserted"):
+            return f"host {name} is no longer forced down: somebody cleared it"
+        return fencing.why_not_silent(service, clock.now(), fenced=True)
 
 
 def _candidates(call: action.Call, task_id: str) -> list[model.Candidate]:

@@ -160,7 +160,7 @@ def under_way(
     """Return whether Nova may still be working on this evacuation."""
     return (
         record is not None
-        and record.status in OPEN
+        and record.status not in DONE | FAILED
         and record.destination not in lost_hosts
     )
 
@@ -260,7 +260,7 @@ def next_step(
             return Step(Next.WAIT, "Nova has not chosen its destination yet")
         return Step(Next.WAIT, "under way")
     task = place.seen.task_state if place.seen else None
-    dead_end = newest is not None and newest.status in OPEN
+    dead_end = newest is not None and newest.status not in DONE | FAILED
     if task and task.startswith("rebuild") and not dead_end:
         return Step(Next.WAIT, f"Nova is busy with it: {task}")
     if newest is not None and (

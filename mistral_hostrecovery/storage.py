@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 #: The key of a host aggregate that says where its hosts keep root disks.
 AGGREGATE_KEY = "hostrecovery:shared_storage"
 
-_TRUE = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 def from_aggregates(
@@ -38,7 +38,7 @@ def from_aggregates(
         text = aggregate.metadata.get(AGGREGATE_KEY)
         if host not in aggregate.hosts or text is None:
             continue
-        value = _TRUE.get(text.strip().lower())
+        value = _BOOLEANS.get(text.strip().lower())
         if value is None:
             warnings.append(
                 f"aggregate {aggregate.name} sets {AGGREGATE_KEY}={text!r},"

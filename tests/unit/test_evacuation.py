@@ -176,6 +176,7 @@ class EvacuateTest(EvacuationTestCase):
 
     def test_number_under_way_is_bounded(self) -> None:
         self.settings = policy.Policy(max_in_flight=2)
+        self.nova.here.append(facts.instance(id="somebody"))
         self.record("somebody", "accepted")
         result = self.evacuate()
         self.assertEqual(1, len(self.nova.asked))

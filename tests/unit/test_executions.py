@@ -118,11 +118,19 @@ class AuthoriseTest(base.BaseTestCase):
 
     def test_sub_workflow_of_an_allowed_root_is_allowed(self) -> None:
         asked = mistral(
-            workflow("sub", root_execution_id="root", project_id=TENANT),
+            workflow("sub", root_execution_id="root"),
             workflow("root"),
         )
         found = executions.authorise(asked, "sub", None)
         self.assertEqual("sub", found.id if found else None)
+
+    def test_forged_root_does_not_help(self) -> None:
+        """Mistral takes root_execution_id from the params of a request."""
+        asked = mistral(
+            workflow("own", root_execution_id="root", project_id=TENANT),
+            workflow("root"),
+        )
+        self.assertIn(TENANT, self.refused(asked, "own", TENANT))
 
     def test_further_projects_may_be_allowed(self) -> None:
         self.conf.set_override("allowed_projects", [TENANT], config.GROUP)

@@ -112,19 +112,26 @@ class ProofTest(base.BaseTestCase):
         ["reported_by_a_clock_ahead_of_ours", {"up": True}, -30, False],
         ["silent_though_still_up", {"up": True}, 15, True],
         ["down", {"up": False}, 0, True],
-        # The row was changed by forcing down, which is no report.
-        ["forced_down_just_now", {"up": True, "forced_down": True}, 0, True],
+        # That or a report changed the row: nobody can tell.
+        ["forced_down_just_now", {"up": False, "forced_down": True}, 0, False],
+        ["forced_down_long_ago", {"up": False, "forced_down": True}, 15, True],
     )
     @ddt.unpack
     def test_host_that_reports_runs_whatever_is_asserted(
         self, given: dict[str, Any], age: float, silent: bool
     ) -> None:
         service = facts.service(updated_at=facts.at(-age), **given)
-        doubt = fencing.why_not_silent(service, facts.NOW)
+        doubt = fencing.why_not_silent(service, facts.NOW, fenced=False)
         self.assertEqual(silent, doubt is None, doubt)
         if doubt:
             self.assertIn("c1", doubt)
             self.assertNotIn("-", doubt.replace("nova-compute", ""))
+
+    def test_forced_down_now_is_silent_if_the_request_says_so(self) -> None:
+        service = facts.service(forced_down=True, updated_at=facts.NOW)
+        self.assertIsNone(
+            fencing.why_not_silent(service, facts.NOW, fenced=True)
+        )
 
     def test_lost_hosts_are_those_forced_down(self) -> None:
         services = [
