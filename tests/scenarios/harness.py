@@ -47,7 +47,7 @@ DELAY = re.compile(r"delay: (\d+)")
 mistral_utils.utc_now_sec = timeutils.utcnow
 
 #: Real seconds that one execution may take.
-PATIENCE = 60
+PATIENCE = 180
 
 #: Before a test makes a temporary one of its own: Mistral outlives the test.
 TEMPORARY = tempfile.gettempdir()
