@@ -154,7 +154,12 @@ class Real(base.CloudContract):
 
     def offload(self, instance: str) -> None:
         self.assertEqual(202, self.action(instance, shelve=None)[0])
-        self._wait_for_status(instance, "SHELVED_OFFLOADED")
+        # Nova says SHELVED_OFFLOADED before it clears the host.
+        self.wait(
+            "without a host",
+            lambda: self.server(instance)["OS-EXT-SRV-ATTR:host"] is None,
+            BOOT,
+        )
 
     def power_off(self, host: str) -> None:
         self.lab.power_off(host)
