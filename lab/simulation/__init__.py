@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated cloud: the HTTP APIs of Keystone, Placement and Nova.
+"""A simulated cloud: the APIs of Keystone, Placement, Glance and Nova.
 
 It speaks as much of them as host recovery needs, so that the real clients
 run against it unchanged, with a clock that can be moved and faults that can
@@ -12,11 +12,12 @@ source; ``tests/contract`` holds both to the same statements.
 ``cloud``      the state and what happens to it over time
 ``evacuation`` the life of one evacuation
 ``building``   a cloud from a plain dict
+``catalogue``  its flavors and images
 ``faults``     what goes wrong, and when
 ``calls``      one readable line for each request
 ``web``        requests, microversions, error bodies
 ``keystone``, ``nova``, ``services``, ``servers``, ``migrations``,
-``listing``, ``views``, ``placement``
+``listing``, ``views``, ``placement``, ``glance``
                the request handlers
 ``app``        the WSGI application
 ``server``     the application on a loopback socket

@@ -6,6 +6,7 @@
     /v3            Keystone
     /nova/v2.1     Nova
     /placement     Placement
+    /glance        Glance
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ import webob
 from lab.simulation import calls
 from lab.simulation import cloud as cloud_module
 from lab.simulation import faults as faults_module
+from lab.simulation import glance
 from lab.simulation import keystone
 from lab.simulation import nova
 from lab.simulation import placement
@@ -132,7 +134,7 @@ class Application:
     ) -> webob.Response:
         path = request.http.path_info
         service = path.split("/")[1] if "/" in path else ""
-        if service not in ("nova", "placement"):
+        if service not in ("nova", "placement", "glance"):
             service = "keystone"
         below = path.removeprefix(f"/{service}")
         try:
@@ -144,6 +146,9 @@ class Application:
                 if below not in ("", "/"):
                     self.keystone.identify(request)
                 return placement.handle(request, below)
+            if service == "glance":
+                self.keystone.identify(request)
+                return glance.handle(request, below)
             return self._nova(request, below)
         except web.ApiError as error:
             response = web.refusal(service, error)

@@ -11,8 +11,16 @@
     instances:
       - {name: web, host: c1, vm_state: active, task_state: null,
          metadata: {}, volume: false, project: demo, locked: false,
-         tags: [], flavor: {name: m1.tiny, extra_specs: {}}, running: null}
+         tags: [], flavor: {name: m1.tiny, extra_specs: {}}, image: tiny,
+         running: null}
+      - {name: db, host: c1, flavor: big}
       - {name: batch, host: c1, count: 1000}    # batch-0001 ... batch-1000
+    flavors:
+      big: {vcpus: 4, ram: 4096, disk: 20, ephemeral: 0, swap: 0,
+            extra_specs: {}}
+    images:     # tiny is always there, public and without properties
+      amp: {properties: {hw_tpm_version: "2.0"}, tags: [amphora],
+            visibility: private, owner: admin, status: active}
     migrations:
       - {instance: web, type: live-migration, status: running,
          source: c1, dest: c3, guest: false, age: 60}
@@ -32,6 +40,7 @@ import dataclasses
 import datetime
 from typing import Any
 
+from lab.simulation import catalogue
 from lab.simulation import clock as clock_module
 from lab.simulation import cloud as cloud_module
 from lab.simulation import model
@@ -50,16 +59,6 @@ POWER = {
     "suspended": cloud_module.SUSPENDED,
 }
 
-FLAVOR = {
-    "name": "m1.tiny",
-    "vcpus": 1,
-    "ram": 512,
-    "disk": 1,
-    "ephemeral": 0,
-    "swap": 0,
-    "extra_specs": {},
-}
-
 
 def build(
     description: dict[str, Any], clock: clock_module.Clock | None = None
@@ -67,8 +66,8 @@ def build(
     """Return the cloud that *description* describes."""
     _known(
         description,
-        "hosts shared_storage instances migrations aggregates sharing users"
-        " settings max_version faults",
+        "hosts shared_storage flavors images instances migrations aggregates"
+        " sharing users settings max_version faults",
     )
     settings = dict(description.get("settings") or {})
     if "max_version" in description:
@@ -86,6 +85,11 @@ def build(
     shared = bool(description.get("shared_storage", False))
     for name, values in (description.get("hosts") or {}).items():
         _add_host(cloud, name, dict(values or {}), shared)
+    for name, values in (description.get("flavors") or {}).items():
+        catalogue.add_flavor(cloud, name, dict(values or {}))
+    images = {catalogue.IMAGE: {}} | (description.get("images") or {})
+    for name, values in images.items():
+        catalogue.add_image(cloud, name, dict(values or {}))
     for values in description.get("instances") or []:
         add_instances(cloud, dict(values))
     for values in description.get("migrations") or []:
@@ -152,7 +156,7 @@ def add_instances(
     _known(
         values,
         "name host vm_state task_state metadata volume project locked tags"
-        " flavor running count fault zone",
+        " flavor image running count fault zone",
     )
     count = values.pop("count", None)
     if count is None:
@@ -181,7 +185,7 @@ def _add_instance(
         power_state=POWER.get(vm_state, cloud_module.SHUTDOWN),
         metadata=dict(values.get("metadata") or {}),
         tags=list(values.get("tags") or []),
-        flavor={**FLAVOR, **(values.get("flavor") or {})},
+        flavor=catalogue.flavor_of(cloud, values.get("flavor")),
         locked=bool(values.get("locked")),
         zone=values.get("zone", "nova"),
     )
@@ -201,7 +205,7 @@ def _add_instance(
         instance.volume = model.uuid_of("volume", name)
         cloud.new_disk(instance, "volume")
     else:
-        instance.image = model.uuid_of("image", "cirros")
+        instance.image = catalogue.image_of(cloud, values.get("image")).id
         if host:
             cloud.new_disk(
                 instance, "shared" if host.sees_shared else host.name

@@ -109,6 +109,8 @@ def _words(http: webob.Request, path: str, version: str | None) -> list[str]:
         return ["token" if http.method == "POST" else "validate"]
     if parts[0] == "placement" and len(parts) > 1:
         return ["placement", *parts[1:], *_query(http)]
+    if parts[:3] == ["glance", "v2", "images"] and len(parts) == 4:
+        return ["image", parts[3]]
     if parts[:2] != ["nova", "v2.1"] or len(parts) == 2:
         return ["versions"]
     return _nova(http, parts[2:], version)

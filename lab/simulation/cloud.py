@@ -38,6 +38,8 @@ class Cloud:
         self.instances: dict[str, model.Instance] = {}
         self.migrations: list[model.Migration] = []
         self.aggregates: list[model.Aggregate] = []
+        self.flavors: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, model.Image] = {}
         self.users: dict[str, model.User] = {}
         self.sharing: list[dict[str, Any]] = []
         self.endpoints: dict[str, str] = {}

@@ -134,6 +134,7 @@ class Keystone:
             "identity": ("keystone", request.url("/v3")),
             "compute": ("nova", request.url("/nova/v2.1")),
             "placement": ("placement", request.url("/placement")),
+            "image": ("glance", request.url("/glance")),
             "workflowv2": ("mistral", request.url("/mistral/v2")),
         }
         for service, url in request.cloud.endpoints.items():

@@ -100,6 +100,23 @@ class Instance:
 
 
 @dataclasses.dataclass
+class Image:
+    """An image in Glance."""
+
+    name: str
+    created: datetime.datetime
+    owner: str = "admin"
+    visibility: str = "public"
+    status: str = "active"  # deleted: Glance does not find it
+    tags: list[str] = dataclasses.field(default_factory=list)
+    properties: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return uuid_of("image", self.name)
+
+
+@dataclasses.dataclass
 class Migration:
     """A migration record."""
 

@@ -176,6 +176,16 @@ def refusal(service: str, error: ApiError) -> webob.Response:
                 "message": error.message,
             }
         }
+    elif service == "glance":
+        # As webob renders it: no JSON, whatever the client accepts.
+        response = webob.Response(status=error.status)
+        response.headers.update(headers)
+        response.text = (
+            f"<html>\n <head>\n  <title>{response.status}</title>\n </head>\n"
+            f" <body>\n  <h1>{response.status}</h1>\n  {error.message}"
+            "<br /><br />\n\n\n\n </body>\n</html>"
+        )
+        return response
     elif service == "placement":
         body = {
             "errors": [

@@ -34,8 +34,26 @@ class CloudContract(base.BaseTestCase, abc.ABC):
         volume: bool = False,
         stopped: bool = False,
         tenant: bool = False,
+        flavor: str | None = None,
+        image: str | None = None,
     ) -> str:
         """Boot an instance of project admin, or demo; return its id."""
+
+    @abc.abstractmethod
+    def make_flavor(
+        self, name: str, vcpus: int, ram: int, disk: int, **extra_specs: str
+    ) -> str:
+        """Make a flavor; return what boot() takes."""
+
+    @abc.abstractmethod
+    def make_image(
+        self,
+        name: str,
+        visibility: str = "public",
+        tags: list[str] | None = None,
+        **properties: str,
+    ) -> str:
+        """Make an image of project admin; return its id."""
 
     @abc.abstractmethod
     def offload(self, instance: str) -> None:
@@ -108,6 +126,33 @@ class CloudContract(base.BaseTestCase, abc.ABC):
                 "X-OpenStack-Nova-API-Version": version,
             },
         )
+
+    def ask(
+        self,
+        service: str,
+        path: str,
+        method: str = "GET",
+        version: str | None = None,
+        body: Any = None,
+        session: Any = None,
+    ) -> Any:
+        """Send a request to another service than Nova."""
+        headers = {}
+        if version:
+            headers["OpenStack-API-Version"] = f"{service} {version}"
+        return (session or self.admin).request(
+            path,
+            method,
+            json=body,
+            raise_exc=False,
+            endpoint_filter={"service_type": service},
+            headers=headers,
+        )
+
+    def image(self, image: str) -> tuple[int, Any]:
+        answer = self.ask("image", f"/v2/images/{image}")
+        found = answer.status_code == 200
+        return answer.status_code, answer.json() if found else None
 
     def get(self, path: str, version: str = VERSION) -> Any:
         status, body = self.call("GET", path, version)

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.contract import answers
 from tests.contract import base
+from tests.contract import catalogue
 from tests.contract import course
 from tests.contract import hosts
 from tests.contract import lists
@@ -63,12 +64,15 @@ class Real(base.CloudContract):
         volume: bool = False,
         stopped: bool = False,
         tenant: bool = False,
+        flavor: str | None = None,
+        image: str | None = None,
     ) -> str:
         session = self.tenant if tenant else self.admin
         server: dict[str, Any] = {
             "name": name,
             "networks": "none",
-            "flavorRef": self._flavor("m1.volume" if volume else "m1.tiny"),
+            "flavorRef": flavor
+            or self._flavor("m1.volume" if volume else "m1.tiny"),
         }
         if volume:
             server["block_device_mapping_v2"] = [
@@ -81,7 +85,7 @@ class Real(base.CloudContract):
                 }
             ]
         else:
-            server["imageRef"] = self._image()
+            server["imageRef"] = image or self._image()
         others = [other for other in NAMES if other != host]
         if tenant:
             # Only an admin may name the host.
@@ -120,10 +124,52 @@ class Real(base.CloudContract):
         return self.fail(f"the lab has no flavor {name}")
 
     def _image(self) -> str:
-        answer = self.admin.get(
-            "/v2/images", endpoint_filter={"service_type": "image"}
-        )
+        answer = self.ask("image", "/v2/images?name=tiny")
         return str(answer.json()["images"][0]["id"])
+
+    def make_flavor(
+        self, name: str, vcpus: int, ram: int, disk: int, **extra_specs: str
+    ) -> str:
+        flavor = {"name": name, "vcpus": vcpus, "ram": ram, "disk": disk}
+        status, answer = self.call("POST", "/flavors", body={"flavor": flavor})
+        self.assertEqual(200, status, answer)
+        path = f"/flavors/{answer['flavor']['id']}"
+        self.addCleanup(self.call, "DELETE", path)
+        if extra_specs:
+            body = {"extra_specs": extra_specs}
+            status, specs = self.call(
+                "POST", f"{path}/os-extra_specs", body=body
+            )
+            self.assertEqual(200, status, specs)
+        return str(answer["flavor"]["id"])
+
+    def make_image(
+        self,
+        name: str,
+        visibility: str = "public",
+        tags: list[str] | None = None,
+        **properties: str,
+    ) -> str:
+        described = {
+            "name": name,
+            "disk_format": "raw",
+            "container_format": "bare",
+            "visibility": visibility,
+            "tags": tags or [],
+            **properties,
+        }
+        made = self.ask("image", "/v2/images", "POST", body=described)
+        self.assertEqual(201, made.status_code, made.text)
+        path = f"/v2/images/{made.json()['id']}"
+        self.addCleanup(self.ask, "image", path, "DELETE")
+        uploaded = self.admin.put(
+            f"{path}/file",
+            data=bytes(1024),
+            endpoint_filter={"service_type": "image"},
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        self.assertEqual(204, uploaded.status_code)
+        return str(made.json()["id"])
 
     def _volume(self) -> str:
         """A blank one: the lab's Cinder has nothing to put an image on."""
@@ -185,6 +231,10 @@ class Real(base.CloudContract):
 
 
 class TestAnswers(Real, answers.Answers):
+    pass
+
+
+class TestCatalogue(Real, catalogue.Catalogue):
     pass
 
 

@@ -7,9 +7,11 @@ from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
 from lab.simulation import building
+from lab.simulation import catalogue as catalogue_of_cloud
 from lab.simulation import server
 from tests.contract import answers
 from tests.contract import base
+from tests.contract import catalogue
 from tests.contract import course
 from tests.contract import hosts
 from tests.contract import lists
@@ -45,6 +47,8 @@ class Simulated(base.CloudContract):
         volume: bool = False,
         stopped: bool = False,
         tenant: bool = False,
+        flavor: str | None = None,
+        image: str | None = None,
     ) -> str:
         (instance,) = building.add_instances(
             self.cloud,
@@ -54,9 +58,40 @@ class Simulated(base.CloudContract):
                 "volume": volume,
                 "vm_state": "stopped" if stopped else "active",
                 "project": "demo" if tenant else "admin",
+                "flavor": flavor,
+                "image": self.cloud.images[image].name if image else None,
             },
         )
         return instance.id
+
+    def make_flavor(
+        self, name: str, vcpus: int, ram: int, disk: int, **extra_specs: str
+    ) -> str:
+        catalogue_of_cloud.add_flavor(
+            self.cloud,
+            name,
+            {
+                "vcpus": vcpus,
+                "ram": ram,
+                "disk": disk,
+                "extra_specs": extra_specs,
+            },
+        )
+        return name
+
+    def make_image(
+        self,
+        name: str,
+        visibility: str = "public",
+        tags: list[str] | None = None,
+        **properties: str,
+    ) -> str:
+        values = {
+            "visibility": visibility,
+            "tags": tags or [],
+            "properties": properties,
+        }
+        return catalogue_of_cloud.add_image(self.cloud, name, values).id
 
     def offload(self, instance: str) -> None:
         shelved = self.cloud.instances[instance]
@@ -89,6 +124,10 @@ class Simulated(base.CloudContract):
 
 
 class TestAnswers(Simulated, answers.Answers):
+    pass
+
+
+class TestCatalogue(Simulated, catalogue.Catalogue):
     pass
 
 

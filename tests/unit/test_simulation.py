@@ -95,6 +95,10 @@ class BuildingTest(base.BaseTestCase):
             {"instances": [{"name": "web", "metdata": {}}]},
             {"settings": {"spwan": 1}},
             {"hosts": {"c1": {"status": "down"}}},
+            {"flavors": {"big": {"cpus": 1}}},
+            {"images": {"amp": {"visibility": "hidden"}}},
+            {"instances": [{"name": "web", "flavor": "big"}]},
+            {"instances": [{"name": "web", "image": "amp"}]},
         ):
             self.assertRaises(
                 (ValueError, TypeError), building.build, description
@@ -481,3 +485,34 @@ class PlacementTest(SimulationTest):
             "resource_providers"
         ]
         self.assertEqual(["nfs"], [provider["name"] for provider in found])
+
+
+class GlanceTest(SimulationTest):
+    def test_an_image_of_the_description(self) -> None:
+        self.serve(
+            flavors={"big": {"ram": 4096}},
+            images={
+                "amp": {"tags": ["amphora"], "properties": {"hw_x": "1"}},
+                "old": {"status": "deleted"},
+            },
+            instances=[
+                {"name": "web", "host": "c1"},
+                {"name": "amp", "host": "c1", "image": "amp"},
+                {"name": "old", "host": "c1", "image": "old", "flavor": "big"},
+            ],
+        )
+        found = []
+        for name in ("web", "amp", "old"):
+            image = self.nova.servers.get(self.cloud.instance(name).id).image
+            answer = self.session.get(
+                f"/v2/images/{image['id']}",
+                endpoint_filter={"service_type": "image"},
+                raise_exc=False,
+            )
+            found.append(answer)
+        self.assertEqual([200, 200, 404], [a.status_code for a in found])
+        self.assertEqual("1", found[1].json()["hw_x"])
+        self.assertEqual(4096, self.cloud.instance("old").flavor["ram"])
+        lines = self.app.log.lines()
+        self.assertEqual("GET image tiny", lines[1])
+        self.assertEqual(["GET image old", "  -> 404"], lines[-2:])
