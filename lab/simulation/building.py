@@ -7,6 +7,7 @@
                  disabled_reason: null, powered: false, sees_shared: true,
                  capacity: null, spawn_delay: null, spawn_fail: null},
             c2: {}, c3: {}}
+    control: {nova-scheduler: up, nova-conductor: up}   # down, absent
     shared_storage: true     # root disks of image-backed instances
     instances:
       - {name: web, host: c1, vm_state: active, task_state: null,
@@ -66,8 +67,8 @@ def build(
     """Return the cloud that *description* describes."""
     _known(
         description,
-        "hosts shared_storage flavors images instances migrations aggregates"
-        " sharing users settings max_version faults",
+        "hosts control shared_storage flavors images instances migrations"
+        " aggregates sharing users settings max_version faults",
     )
     settings = dict(description.get("settings") or {})
     if "max_version" in description:
@@ -82,6 +83,14 @@ def build(
         cloud.names[model.uuid_of("user", user.name)] = user.name
         cloud.names[project_id(user.project)] = user.project
         cloud.names[uuid_hyphens("project", user.project)] = user.project
+    for name, state in (description.get("control") or {}).items():
+        if name not in cloud.control_plane or state not in (
+            cloud_module.CONTROL
+        ):
+            raise ValueError(
+                f"no service of the control plane: {name} {state}"
+            )
+        cloud.control_plane[name] = state
     shared = bool(description.get("shared_storage", False))
     for name, values in (description.get("hosts") or {}).items():
         _add_host(cloud, name, dict(values or {}), shared)

@@ -20,6 +20,7 @@ from lab.simulation import model
 RUNNING, PAUSED, SHUTDOWN, SUSPENDED = 1, 3, 4, 7
 
 SERVICES = ("nova-conductor", "nova-scheduler")
+CONTROL = ("up", "down", "absent")
 
 
 class Cloud:
@@ -40,6 +41,7 @@ class Cloud:
         self.aggregates: list[model.Aggregate] = []
         self.flavors: dict[str, dict[str, Any]] = {}
         self.images: dict[str, model.Image] = {}
+        self.control_plane = dict.fromkeys(SERVICES, "up")
         self.users: dict[str, model.User] = {}
         self.sharing: list[dict[str, Any]] = []
         self.endpoints: dict[str, str] = {}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's services: list, force down, disable."""
 
+import datetime
 from typing import Any
 import uuid
 
@@ -17,12 +18,7 @@ def listed(request: web.Request) -> webob.Response:
     request.need_admin("os_compute_api:os-services:list")
     listing.known(request, ("host", "binary"), request.at_least("2.75"))
     shown = [view(request, h) for h in request.cloud.hosts.values()]
-    for number, binary in enumerate(cloud_module.SERVICES, 1):
-        control = model.Host("controller", request.cloud.started)
-        shown.append(
-            _view_of(request, control, binary)
-            | {"id": _other_id(request, binary, number), "zone": "internal"}
-        )
+    shown += _control_plane(request)
     query = request.query
     return web.reply(
         {
@@ -34,6 +30,21 @@ def listed(request: web.Request) -> webob.Response:
             ]
         }
     )
+
+
+def _control_plane(request: web.Request) -> list[dict[str, Any]]:
+    """Services that are no nova-compute; one that is absent has no record."""
+    cloud = request.cloud
+    shown = []
+    for number, (binary, state) in enumerate(cloud.control_plane.items(), 1):
+        controller = model.Host("controller", cloud.started, zone="internal")
+        if state == "down":
+            controller.alive = False
+            controller.died = cloud.started - datetime.timedelta(hours=1)
+        if state != "absent":
+            view = _view_of(request, controller, binary)
+            shown.append(view | {"id": _other_id(request, binary, number)})
+    return shown
 
 
 def _other_id(request: web.Request, binary: str, number: int) -> Any:

@@ -117,7 +117,14 @@ class Hosts(base.CloudContract):
         self.assertIsInstance(old["id"], int)
         everything = self.get("/os-services")["services"]
         binaries = {found["binary"] for found in everything}
-        self.assertLessEqual({"nova-compute", "nova-conductor"}, binaries)
+        self.assertEqual(
+            {"nova-compute", "nova-conductor", "nova-scheduler"}, binaries
+        )
+        for found in everything:
+            self.assertEqual(set(service), set(found))
+            self.assertEqual("up", found["state"])
+            compute = found["binary"] == "nova-compute"
+            self.assertEqual("nova" if compute else "internal", found["zone"])
         path = "/os-services?host=nope"
         self.assertEqual({"services": []}, self.get(path))
 

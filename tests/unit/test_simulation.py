@@ -455,6 +455,21 @@ class CallsTest(SimulationTest):
         self.assertEqual(["token", "migrations"], seen)
 
 
+class ControlPlaneTest(SimulationTest):
+    def test_services_are_up_down_or_absent(self) -> None:
+        self.serve(
+            control={"nova-scheduler": "down", "nova-conductor": "absent"}
+        )
+        found = self.get("/os-services").json()["services"]
+        (scheduler,) = [s for s in found if s["binary"] != "nova-compute"]
+        self.assertEqual("nova-scheduler", scheduler["binary"])
+        self.assertEqual("down", scheduler["state"])
+        self.assertEqual("GET services", self.app.log.lines()[-1])
+        self.assertRaises(
+            ValueError, building.build, {"control": {"nova-scheduler": "off"}}
+        )
+
+
 class OldNovaTest(SimulationTest):
     def test_an_old_nova_says_so(self) -> None:
         self.serve(max_version="2.52")
