@@ -13,11 +13,13 @@ source; ``tests/contract`` holds both to the same statements.
 ``evacuation`` the life of one evacuation
 ``building``   a cloud from a plain dict
 ``catalogue``  its flavors and images
+``providers``  what its hosts have, and who uses it
 ``faults``     what goes wrong, and when
 ``calls``      one readable line for each request
 ``web``        requests, microversions, error bodies
 ``keystone``, ``nova``, ``services``, ``servers``, ``migrations``,
-``listing``, ``views``, ``placement``, ``glance``
+``listing``, ``views``, ``placement``, ``candidates``,
+``traits``, ``glance``
                the request handlers
 ``app``        the WSGI application
 ``server``     the application on a loopback socket

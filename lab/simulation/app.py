@@ -107,14 +107,14 @@ class Application:
     def _fault(self, call: calls.Call) -> faults_module.Fault | None:
         with self.cloud.lock:
             for fault in self.faults:
-                if fault.take("call", call.name):
+                if fault.take("call", call.method, call.name):
                     return fault
         return None
 
     def _happen(self, trigger: str, call: calls.Call) -> None:
         with self.cloud.lock:
             for fault in self.faults:
-                if not fault.take(trigger, call.name):
+                if not fault.take(trigger, call.method, call.name):
                     continue
                 if fault.effect == "expire":
                     self.keystone.expire()
@@ -174,7 +174,11 @@ def _refused(fault: faults_module.Fault) -> web.ApiError:
     headers = {}
     if "retry_after" in fault.options:
         headers["Retry-After"] = str(fault.options["retry_after"])
+    code = fault.options.get("code")
+    if code is None and status == 409:
+        # The only conflict that Placement itself has with its clients.
+        code = web.CONCURRENT_UPDATE
     message = fault.options.get("message") or web.MESSAGES.get(
         status, "simulated fault"
     )
-    return web.ApiError(status, message, headers)
+    return web.ApiError(status, message, headers, code)

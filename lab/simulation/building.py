@@ -5,7 +5,8 @@
 
     hosts: {c1: {state: down, forced_down: false, disabled: false,
                  disabled_reason: null, powered: false, sees_shared: true,
-                 capacity: null, spawn_delay: null, spawn_fail: null},
+                 capacity: null, spawn_delay: null, spawn_fail: null,
+                 vcpus: null, ram: null, disk: null, traits: []},
             c2: {}, c3: {}}
     control: {nova-scheduler: up, nova-conductor: up}   # down, absent
     shared_storage: true     # root disks of image-backed instances
@@ -34,7 +35,9 @@
 
 Everything has a default.  ``guest: true`` says that the destination of a
 migration runs the guest too; ``running`` overrides whether the guest of an
-instance runs where the instance is.
+instance runs where the instance is.  ``capacity`` is how many instances the
+scheduler puts on a host; a host of which one of vcpus, ram and disk is said
+takes what fits, by the flavors.
 """
 
 import dataclasses
@@ -45,6 +48,7 @@ from lab.simulation import catalogue
 from lab.simulation import clock as clock_module
 from lab.simulation import cloud as cloud_module
 from lab.simulation import model
+from lab.simulation import providers
 
 USERS = (
     model.User("mistral", "mistral", "service", ["admin", "service"]),
@@ -113,7 +117,8 @@ def build(
                 cloud.started,
             )
         )
-    cloud.sharing = list(description.get("sharing") or [])
+    for values in description.get("sharing") or []:
+        _add_sharing(cloud, **values)
     cloud.faults = list(description.get("faults") or [])
     return cloud
 
@@ -152,10 +157,31 @@ def _add_host(
     if state != "up":
         values["died"] = cloud.started - datetime.timedelta(hours=1)
     created = cloud.started - datetime.timedelta(days=2)
+    own_traits = list(values.pop("traits", None) or [])
     host = model.Host(name, created, **values)
     cloud.hosts[name] = host
+    disabled = [providers.DISABLED] if host.disabled else []
+    host.provider.traits += [*disabled, *own_traits]
+    cloud.custom_traits |= {t for t in own_traits if t.startswith("CUSTOM_")}
+    cloud.providers[host.provider.id] = host.provider
     cloud.names[host.service_id] = name
     cloud.names[model.uuid_of("node", name)] = name
+
+
+def _add_sharing(
+    cloud: cloud_module.Cloud, name: str, hosts: list[str]
+) -> None:
+    """Add a provider of disk space to some hosts."""
+    aggregate = uuid_hyphens("placement-aggregate", name)
+    shared = providers.Provider(
+        model.uuid_of("sharing", name),
+        name,
+        {"DISK_GB": providers.inventory(100000)},
+        [providers.SHARING],
+    )
+    cloud.providers[shared.id] = shared
+    for provider in [shared, *(cloud.hosts[host].provider for host in hosts)]:
+        provider.aggregates.append(aggregate)
 
 
 def add_instances(
@@ -224,7 +250,7 @@ def _add_instance(
         if running is None:
             running = vm_state in POWER and vm_state != "suspended"
         host.guests[instance.id] = bool(running) and host.powered
-        host.allocated.add(instance.id)
+        host.provider.allocate(instance.id, instance.resources)
     return instance
 
 

@@ -108,12 +108,23 @@ def _words(http: webob.Request, path: str, version: str | None) -> list[str]:
     if path == "v3/auth/tokens":
         return ["token" if http.method == "POST" else "validate"]
     if parts[0] == "placement" and len(parts) > 1:
-        return ["placement", *parts[1:], *_query(http)]
+        return ["placement", *_placement(http, parts[1:]), *_query(http)]
     if parts[:3] == ["glance", "v2", "images"] and len(parts) == 4:
         return ["image", parts[3]]
     if parts[:2] != ["nova", "v2.1"] or len(parts) == 2:
         return ["versions"]
     return _nova(http, parts[2:], version)
+
+
+def _placement(http: webob.Request, parts: list[str]) -> list[str]:
+    if parts[0] != "resource_providers" or parts[2:] not in (
+        ["traits"],
+        ["allocations"],
+    ):
+        return parts
+    traits = _body(http).get("traits") or []
+    custom = [str(name) for name in traits if str(name).startswith("CUSTOM_")]
+    return [*parts[1:], *sorted(custom)]
 
 
 def _nova(

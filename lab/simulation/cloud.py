@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.simulation import clock as clock_module
 from lab.simulation import model
+from lab.simulation import providers
 
 # From nova.compute.power_state
 RUNNING, PAUSED, SHUTDOWN, SUSPENDED = 1, 3, 4, 7
@@ -43,7 +44,8 @@ class Cloud:
         self.images: dict[str, model.Image] = {}
         self.control_plane = dict.fromkeys(SERVICES, "up")
         self.users: dict[str, model.User] = {}
-        self.sharing: list[dict[str, Any]] = []
+        self.providers: dict[str, providers.Provider] = {}
+        self.custom_traits: set[str] = set()
         self.endpoints: dict[str, str] = {}
         self.faults: list[dict[str, Any]] = []
         # Evacuations that are ordered to fail or to hang, by instance id.
@@ -202,6 +204,15 @@ class Cloud:
                     raise ValueError(f"unknown control {key}")
                 setattr(host, key, value)
 
+    def disable(
+        self, host: model.Host, disabled: bool, reason: str | None = None
+    ) -> None:
+        """Let the scheduler choose a host no more, or again."""
+        host.disabled, host.disabled_reason = disabled, reason
+        if self.is_up(host):
+            # Else nova-compute does it when it starts.
+            host.provider.set_trait(providers.DISABLED, disabled)
+
     def _started(self, host: model.Host) -> None:
         """What nova-compute does when it starts."""
         if host.alive or not host.powered:
@@ -209,6 +220,7 @@ class Cloud:
         host.alive, host.died = True, None
         host.incarnation += 1
         host.claim_free = None
+        host.provider.set_trait(providers.DISABLED, host.disabled)
         # As in Nova, the newest of several records of an instance counts,
         # and each becomes completed, also one that never got anywhere.
         newest = {
@@ -235,7 +247,7 @@ class Cloud:
                 instance.disks.pop(host.name, None)
                 if host.sees_shared:
                     instance.disks.pop("shared", None)
-        host.allocated.discard(instance.id)
+        host.provider.release(instance.id)
         self.change(migration, status="completed")
 
     # Records --------------------------------------------------------------
@@ -278,6 +290,6 @@ class Cloud:
             if migration.instance == instance.id:
                 migration.deleted = True
         for host in self.hosts.values():
-            host.allocated.discard(instance.id)
+            host.provider.release(instance.id)
             if host.name == instance.host and host.alive:
                 host.guests.pop(instance.id, None)

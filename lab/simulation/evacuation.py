@@ -64,7 +64,7 @@ class Evacuation:
             self.cloud.change(self.migration, status="error")
             self._error(NO_VALID_HOST)
             return
-        dest.allocated.add(self.instance.id)
+        dest.provider.allocate(self.instance.id, self.instance.resources)
         self.instance.zone = dest.zone
         if self.fault.get("how") == "dest_dies_unread":
             self.cloud.kill_nova_compute(dest.name)
@@ -79,7 +79,7 @@ class Evacuation:
         cloud = self.cloud
         if self.target and self.force:
             host = cloud.hosts[self.target]
-            return host if self._has_room(host) else None
+            return host if host.has_room(self.instance.resources) else None
         fit = [
             host
             for host in cloud.hosts.values()
@@ -87,14 +87,11 @@ class Evacuation:
             and self.target in (None, host.name)
             and not host.disabled
             and cloud.is_up(host)
-            and self._has_room(host)
+            and host.has_room(self.instance.resources)
         ]
         if cloud.settings.spread == "least":
-            fit.sort(key=lambda host: len(host.allocated))
+            fit.sort(key=lambda host: len(host.provider.allocations))
         return fit[0] if fit else None
-
-    def _has_room(self, host: model.Host) -> bool:
-        return host.capacity is None or len(host.allocated) < host.capacity
 
     def read(self, dest: model.Host) -> None:
         """Wait for the claims that came before: they are serial."""
@@ -120,7 +117,7 @@ class Evacuation:
                 raise EvacuationError("deleted")
             step(dest)
         except EvacuationError as error:
-            dest.allocated.discard(self.instance.id)
+            dest.provider.release(self.instance.id)
             self.cloud.change(self.migration, status="failed")
             if not self.instance.deleted:
                 self._error(str(error))

@@ -4,6 +4,8 @@
 A fault is a dict.  It names the calls it matches and does one thing::
 
     {call: CALL, status: 503, retry_after: 5, message: "..."}   answered so
+        a 409 of Placement is its placement.concurrent_update unless
+        ``code`` says otherwise
     {call: CALL, refuse: true}    connection closed, nothing was executed
     {call: CALL, drop: true}      executed, then closed without an answer
     {call: CALL, lost: true}      an evacuate: accepted, and that was all
@@ -17,8 +19,9 @@ A fault is a dict.  It names the calls it matches and does one thing::
 
 CALL is what the call log shows without the method: ``evacuate web``,
 ``evacuate web 2.13``, ``services``, ``servers host=c1``, ``migrations``,
-``force_down c1``, ``disable c1``, ``token``, ``placement``.  The first word
-must be the call's, the others must occur in it; ``*`` is any call.
+``force_down c1``, ``disable c1``, ``token``, ``placement``, ``image tiny``.
+The first word must be the call's, the others must occur in it; ``*`` is any
+call.  The method may come first: ``PUT placement c4 traits``.
 
 EVENT NAME is one of ``delete INSTANCE``, ``reset INSTANCE`` (to active),
 ``error INSTANCE``, ``power_off HOST``, ``power_on HOST``, ``kill HOST``
@@ -49,7 +52,15 @@ EVENTS = (
     "expire",
     "advance",
 )
-OPTIONS = ("times", "after", "retry_after", "message", "how", "when")
+OPTIONS = (
+    "times",
+    "after",
+    "retry_after",
+    "message",
+    "code",
+    "how",
+    "when",
+)
 HOW = ("no_valid_host", "spawn", "disk")
 WHEN = {"spawning": "dest_dies", "unread": "dest_dies_unread"}
 
@@ -70,9 +81,11 @@ class Fault:
     spare: int
     left: int | None  # None: always
 
-    def take(self, trigger: str, call: str) -> bool:
+    def take(self, trigger: str, method: str, call: str) -> bool:
         """Return whether it is this fault's turn, and count it."""
-        if trigger != self.trigger or not matches(self.call, call):
+        if trigger != self.trigger:
+            return False
+        if not matches(self.call.removeprefix(f"{method} "), call):
             return False
         if self.left == 0:
             return False
@@ -172,9 +185,7 @@ def happen(cloud: cloud_module.Cloud, event: str, value: Any) -> None:
     elif event in ("force_down", "unforce"):
         cloud.hosts[value].forced_down = event == "force_down"
     elif event in ("disable", "enable"):
-        host = cloud.hosts[value]
-        host.disabled = event == "disable"
-        host.disabled_reason = None
+        cloud.disable(cloud.hosts[value], event == "disable")
     elif event == "advance":
         cloud.clock.advance(value)
     else:

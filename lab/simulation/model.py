@@ -6,6 +6,8 @@ import datetime
 from typing import Any
 import uuid
 
+from lab.simulation import providers
+
 NAMESPACE = uuid.UUID("6e8c9c0e-6f0a-5b0a-9a55-1d0d2c5b7f11")
 
 # Evacuations in these states are cleaned up by a source host that returns.
@@ -64,8 +66,25 @@ class Host:
     incarnation: int = 0
     claim_free: datetime.datetime | None = None
     guests: dict[str, bool] = dataclasses.field(default_factory=dict)
-    allocated: set[str] = dataclasses.field(default_factory=set)
     unread: list[Any] = dataclasses.field(default_factory=list)
+    # What the host has; None: enough, and the scheduler does not look.
+    vcpus: int | None = None
+    ram: int | None = None
+    disk: int | None = None
+
+    def __post_init__(self) -> None:
+        totals = {"VCPU": self.vcpus, "MEMORY_MB": self.ram}
+        totals["DISK_GB"] = self.disk
+        identity = uuid_of("node", self.name)
+        self.provider = providers.of_host(identity, self.name, totals)
+        self.measured = set(totals.values()) != {None}
+
+    def has_room(self, resources: providers.Resources) -> bool:
+        """Whether the scheduler finds room for one more instance."""
+        if self.measured and not self.provider.has_room(resources):
+            return False
+        guests = len(self.provider.allocations)
+        return self.capacity is None or guests < self.capacity
 
     @property
     def service_id(self) -> str:
@@ -97,6 +116,10 @@ class Instance:
     # Where a root disk of this instance is ("volume", "shared" or a host
     # name), and a token that stands for what is on it.
     disks: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def resources(self) -> providers.Resources:
+        return providers.needed(self.flavor, self.volume is not None)
 
 
 @dataclasses.dataclass

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Placement: the few reads that tell where disks are."""
+"""Placement: providers, what is allocated, and who could take more."""
 
+from collections.abc import Callable
 from typing import Any
 
 import webob
 
 from lab.simulation import building
+from lab.simulation import candidates
 from lab.simulation import model
+from lab.simulation import providers
+from lab.simulation import traits
 from lab.simulation import web
 
 MAX_VERSION = (1, 39)
-SHARING = "MISC_SHARES_VIA_AGGREGATE"
+NO_METHOD = "The method specified is not allowed for this resource."
 
 
 def handle(request: web.Request, path: str) -> webob.Response:
@@ -33,171 +37,117 @@ def handle(request: web.Request, path: str) -> webob.Response:
     request.version = version_pair
     if not request.admin:
         raise web.ApiError(403, "placement:resource_providers:list")
-    response = web.reply(_answer(request, path.strip("/").split("/")))
+    response = _answer(request, path.strip("/").split("/"))
     number = f"{version_pair[0]}.{version_pair[1]}"
     response.headers["OpenStack-API-Version"] = f"placement {number}"
     response.headers["Vary"] = "OpenStack-API-Version"
     return response
 
 
-def _answer(request: web.Request, parts: list[str]) -> dict[str, Any]:
+def _answer(request: web.Request, parts: list[str]) -> webob.Response:
+    if parts[0] == "traits" and len(parts) == 2:
+        return traits.handle(request, parts[1])
+    if parts[0] == "resource_providers" and len(parts) == 3:
+        provider = _provider(request, parts[1])
+        if parts[2] == "traits":
+            return traits.of_provider(request, provider)
     if request.http.method != "GET":
-        raise web.ApiError(405, "The method is not allowed here.")
-    providers = _providers(request)
+        raise web.ApiError(405, NO_METHOD)
     if parts == ["resource_providers"]:
-        wanted = _filtered(request, providers)
-        return {"resource_providers": [_view(request, p) for p in wanted]}
-    if parts[0] == "resource_providers" and 2 <= len(parts) <= 3:
-        for provider in providers:
-            if provider["uuid"] == parts[1]:
-                return _part(request, provider, parts[2:])
-        raise web.ApiError(
-            404, f"No resource provider with uuid {parts[1]} found"
-        )
+        found = [_view(request, p) for p in _filtered(request)]
+        return web.reply({"resource_providers": found})
+    if parts == ["allocation_candidates"]:
+        return candidates.listed(request)
+    if parts[0] == "resource_providers" and len(parts) == 2:
+        return web.reply(_view(request, _provider(request, parts[1])))
+    if parts[0] == "resource_providers" and len(parts) == 3:
+        return web.reply(_part(request, provider, parts[2]))
     if parts[0] == "allocations" and len(parts) == 2:
-        return _allocations(request, providers, parts[1])
-    raise web.ApiError(404, "The resource could not be found.")
+        return web.reply(_allocations(request, parts[1]))
+    raise web.ApiError(404, "")
 
 
-def _providers(request: web.Request) -> list[dict[str, Any]]:
-    cloud = request.cloud
-    providers: list[dict[str, Any]] = [
-        {
-            "uuid": model.uuid_of("node", name),
-            "name": name,
-            "host": name,
-            "aggregates": [
-                _aggregate(shared)
-                for shared in cloud.sharing
-                if name in shared["hosts"]
-            ],
-            "traits": ["COMPUTE_NODE"],
-            "inventories": {
-                "VCPU": _inventory(64),
-                "MEMORY_MB": _inventory(262144),
-                "DISK_GB": _inventory(1000),
-            },
-        }
-        for name in cloud.hosts
-    ]
-    for shared in cloud.sharing:
-        providers.append(
-            {
-                "uuid": model.uuid_of("sharing", shared["name"]),
-                "name": shared["name"],
-                "host": None,
-                "aggregates": [_aggregate(shared)],
-                "traits": [SHARING],
-                "inventories": {"DISK_GB": _inventory(100000)},
-            }
+def _provider(request: web.Request, wanted: str) -> providers.Provider:
+    provider = request.cloud.providers.get(wanted)
+    if provider is None:
+        raise web.ApiError(
+            404, f"No resource provider with uuid {wanted} found"
         )
-    return providers
+    return provider
 
 
-def _aggregate(shared: dict[str, Any]) -> str:
-    return building.uuid_hyphens("placement-aggregate", shared["name"])
-
-
-def _inventory(total: int) -> dict[str, Any]:
-    return {
-        "total": total,
-        "reserved": 0,
-        "min_unit": 1,
-        "max_unit": total,
-        "step_size": 1,
-        "allocation_ratio": 1.0,
-    }
-
-
-def _filtered(
-    request: web.Request, providers: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _filtered(request: web.Request) -> list[providers.Provider]:
     known = ("name", "uuid", "member_of", "required", "resources", "in_tree")
     web.only(request.query, *known)
     query = request.query
     members = query.get("member_of", "").removeprefix("in:").split(",")
-    required = query.get("required", "").split(",")
-    classes = [r.split(":")[0] for r in query.get("resources", "").split(",")]
+    tests = candidates.tests(request)
     return [
         provider
-        for provider in providers
-        if query.get("name", provider["name"]) == provider["name"]
-        and query.get("uuid", provider["uuid"]) == provider["uuid"]
-        and query.get("in_tree", provider["uuid"]) == provider["uuid"]
-        and (members == [""] or set(members) & set(provider["aggregates"]))
-        and set(required) - {""} <= set(provider["traits"])
-        and set(classes) - {""} <= set(provider["inventories"])
+        for provider in request.cloud.providers.values()
+        if query.get("name", provider.name) == provider.name
+        and query.get("uuid", provider.id) == provider.id
+        and query.get("in_tree", provider.id) == provider.id
+        and (members == [""] or set(members) & set(provider.aggregates))
+        and all(test(provider) for test in tests)
     ]
 
 
-def _view(request: web.Request, provider: dict[str, Any]) -> dict[str, Any]:
-    uuid = provider["uuid"]
+def _view(
+    request: web.Request, provider: providers.Provider
+) -> dict[str, Any]:
     links = ["", "/inventories", "/usages", "/aggregates", "/traits"]
+    links += ["/allocations"] if request.version >= (1, 11) else []
+    path = f"/placement/resource_providers/{provider.id}"
     view = {
-        "uuid": uuid,
-        "name": provider["name"],
-        "generation": 1,
+        "uuid": provider.id,
+        "name": provider.name,
+        "generation": provider.generation,
         "links": [
-            {
-                "rel": link.strip("/") or "self",
-                "href": f"/placement/resource_providers/{uuid}{link}",
-            }
+            {"rel": link.strip("/") or "self", "href": f"{path}{link}"}
             for link in links
         ],
     }
     if request.version >= (1, 14):
         view["parent_provider_uuid"] = None
-        view["root_provider_uuid"] = uuid
+        view["root_provider_uuid"] = provider.id
     return view
 
 
 def _part(
-    request: web.Request, provider: dict[str, Any], rest: list[str]
+    request: web.Request, provider: providers.Provider, part: str
 ) -> dict[str, Any]:
-    if not rest:
-        return _view(request, provider)
-    generation = {"resource_provider_generation": 1}
-    if rest == ["aggregates"]:
-        body: dict[str, Any] = {"aggregates": provider["aggregates"]}
+    generation = {"resource_provider_generation": provider.generation}
+    if part == "aggregates":
+        body: dict[str, Any] = {"aggregates": provider.aggregates}
         return body | (generation if request.version >= (1, 19) else {})
-    if rest == ["traits"] and request.version >= (1, 6):
-        return {"traits": provider["traits"]} | generation
-    if rest == ["inventories"]:
-        return {"inventories": provider["inventories"]} | generation
-    if rest == ["allocations"]:
-        host = request.cloud.hosts.get(provider["host"] or "")
-        consumers = host.allocated if host else set()
-        return {
-            "allocations": {
-                consumer: {"resources": _resources(request, consumer)}
-                for consumer in sorted(consumers)
-            }
-        } | generation
-    raise web.ApiError(404, "The resource could not be found.")
-
-
-def _resources(request: web.Request, consumer: str) -> dict[str, int]:
-    instance = request.cloud.instances[consumer]
-    resources = {
-        "VCPU": instance.flavor["vcpus"],
-        "MEMORY_MB": instance.flavor["ram"],
+    consumer: dict[str, Any] = {}
+    if request.version >= (1, 28):
+        consumer = {"consumer_generation": 1}
+    parts: dict[str, Callable[[], Any]] = {
+        "inventories": lambda: provider.inventories,
+        "usages": lambda: {
+            name: provider.used(name) for name in provider.inventories
+        },
+        "allocations": lambda: {
+            name: {"resources": resources} | consumer
+            for name, resources in sorted(provider.allocations.items())
+        },
     }
-    if not instance.volume:
-        resources["DISK_GB"] = instance.flavor["disk"]
-    return resources
+    if part not in parts:
+        raise web.ApiError(404, "")
+    return {part: parts[part]()} | generation
 
 
-def _allocations(
-    request: web.Request, providers: list[dict[str, Any]], consumer: str
-) -> dict[str, Any]:
-    allocations = {}
-    for provider in providers:
-        host = request.cloud.hosts.get(provider["host"] or "")
-        if host and consumer in host.allocated:
-            allocations[provider["uuid"]] = {
-                "generation": 1,
-                "resources": _resources(request, consumer),
-            }
+def _allocations(request: web.Request, consumer: str) -> dict[str, Any]:
+    allocations = {
+        provider.id: {
+            "generation": provider.generation,
+            "resources": provider.allocations[consumer],
+        }
+        for provider in request.cloud.providers.values()
+        if consumer in provider.allocations
+    }
     body: dict[str, Any] = {"allocations": allocations}
     if allocations and request.version >= (1, 12):
         project = request.cloud.instances[consumer].project

@@ -92,11 +92,10 @@ def update(request: web.Request, service: str) -> webob.Response:
             "No updates were requested. Fields 'status' or 'forced_down' "
             "should be specified.",
         )
-    if status is not None:
-        host.disabled = status == "disabled"
-        host.disabled_reason = reason
     if forced is not None:
         host.forced_down = forced
+    if status is not None:
+        request.cloud.disable(host, status == "disabled", reason)
     return web.reply({"service": view(request, host)})
 
 

@@ -35,6 +35,7 @@ MESSAGES = {
     "possible.\n<class 'oslo_db.exception.DBConnectionError'>",
     503: "The server is currently unavailable. Please try again later.",
 }
+CONCURRENT_UPDATE = "placement.concurrent_update"
 # What nova.api.validation.parameter_types.boolean lets through.
 TRUE = ("true", "1", "on", "yes")
 FALSE = ("false", "0", "off", "no")
@@ -44,12 +45,17 @@ class ApiError(Exception):
     """An answer other than success."""
 
     def __init__(
-        self, status: int, message: str, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        headers: dict[str, str] | None = None,
+        code: str | None = "placement.undefined_code",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers or {}
+        self.code = code  # Placement shows it
 
 
 class Request:
@@ -196,6 +202,8 @@ def refusal(service: str, error: ApiError) -> webob.Response:
                 }
             ]
         }
+        if error.code:
+            body["errors"][0]["code"] = error.code
     else:
         name = FAULT_NAMES.get(error.status, "computeFault")
         fault = {"code": error.status, "message": error.message}

@@ -73,6 +73,10 @@ class CloudContract(base.BaseTestCase, abc.ABC):
         """Set spawn_delay, spawn_fail or shared."""
 
     @abc.abstractmethod
+    def limit(self, host: str, vcpus: int) -> None:
+        """Let a host have so many virtual CPUs and no more."""
+
+    @abc.abstractmethod
     def running(self, instance: str) -> list[str]: ...
 
     @abc.abstractmethod

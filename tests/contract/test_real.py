@@ -10,6 +10,7 @@ from tests.contract import catalogue
 from tests.contract import course
 from tests.contract import hosts
 from tests.contract import lists
+from tests.contract import placement
 from tests.functional import base as functional
 
 BOOT = 120
@@ -23,6 +24,7 @@ class Real(base.CloudContract):
     def setUp(self) -> None:
         self.lab = functional.shared_lab()
         self._booted: list[str] = []
+        self._limited: dict[str, Any] = {}
         super().setUp()
         self.tenant = self.session("demo", "demo")
         self.addCleanup(self.restore)
@@ -215,6 +217,31 @@ class Real(base.CloudContract):
     def control(self, host: str, **settings: Any) -> None:
         self.lab.control(host, **settings)
 
+    def limit(self, host: str, vcpus: int) -> None:
+        answer = self._placement(f"/resource_providers?name={host}")
+        uuid = answer["resource_providers"][0]["uuid"]
+        path = f"/resource_providers/{uuid}/inventories"
+        found = self._placement(path)
+        if host not in self._limited:
+            self._limited[host] = found["inventories"]["VCPU"]
+            self.addCleanup(self._unlimit, path, host)
+        vcpu = {**self._limited[host], "total": vcpus, "max_unit": vcpus}
+        vcpu["allocation_ratio"] = 1.0
+        found["inventories"]["VCPU"] = vcpu
+        self._placement(path, "PUT", found)
+
+    def _unlimit(self, path: str, host: str) -> None:
+        found = self._placement(path)
+        found["inventories"]["VCPU"] = self._limited[host]
+        self._placement(path, "PUT", found)
+
+    def _placement(
+        self, path: str, method: str = "GET", body: Any = None
+    ) -> Any:
+        answer = self.ask("placement", path, method, "1.39", body)
+        self.assertEqual(200, answer.status_code, answer.text)
+        return answer.json()
+
     def running(self, instance: str) -> list[str]:
         return sorted(self.lab.running(instance))
 
@@ -235,6 +262,18 @@ class TestAnswers(Real, answers.Answers):
 
 
 class TestCatalogue(Real, catalogue.Catalogue):
+    pass
+
+
+class TestAllocations(Real, placement.Allocations):
+    pass
+
+
+class TestCandidates(Real, placement.Candidates):
+    pass
+
+
+class TestTraits(Real, placement.Traits):
     pass
 
 

@@ -8,6 +8,7 @@ from keystoneauth1.identity import v3
 
 from lab.simulation import building
 from lab.simulation import catalogue as catalogue_of_cloud
+from lab.simulation import providers
 from lab.simulation import server
 from tests.contract import answers
 from tests.contract import base
@@ -15,6 +16,7 @@ from tests.contract import catalogue
 from tests.contract import course
 from tests.contract import hosts
 from tests.contract import lists
+from tests.contract import placement
 
 
 class Simulated(base.CloudContract):
@@ -110,6 +112,11 @@ class Simulated(base.CloudContract):
     def control(self, host: str, **settings: Any) -> None:
         self.cloud.control(host, **settings)
 
+    def limit(self, host: str, vcpus: int) -> None:
+        limited = self.cloud.hosts[host]
+        limited.measured = True
+        limited.provider.inventories["VCPU"] = providers.inventory(vcpus)
+
     def running(self, instance: str) -> list[str]:
         return self.cloud.running(instance)
 
@@ -128,6 +135,18 @@ class TestAnswers(Simulated, answers.Answers):
 
 
 class TestCatalogue(Simulated, catalogue.Catalogue):
+    pass
+
+
+class TestAllocations(Simulated, placement.Allocations):
+    pass
+
+
+class TestCandidates(Simulated, placement.Candidates):
+    pass
+
+
+class TestTraits(Simulated, placement.Traits):
     pass
 
 

@@ -481,12 +481,62 @@ class OldNovaTest(SimulationTest):
 
 
 class PlacementTest(SimulationTest):
-    def placement(self, path: str) -> Any:
-        return self.session.get(
+    def placement(
+        self, path: str, method: str = "GET", body: Any = None
+    ) -> Any:
+        answer = self.session.request(
             path,
+            method,
+            json=body,
             endpoint_filter={"service_type": "placement"},
             headers={"OpenStack-API-Version": "placement 1.39"},
-        ).json()
+            raise_exc=False,
+        )
+        return answer.json() if answer.content else None
+
+    def test_hosts_have_what_the_description_says(self) -> None:
+        hosts = {
+            **FAILED["hosts"],
+            "c2": {"vcpus": 1, "traits": ["CUSTOM_RESERVED"]},
+            "c3": {"disabled": True},
+        }
+        self.serve(hosts=hosts)
+        path = "/allocation_candidates?resources=VCPU:1&required="
+        for required, count in (
+            ("!COMPUTE_STATUS_DISABLED", 2),
+            ("CUSTOM_RESERVED", 1),
+        ):
+            found = self.placement(path + required)
+            self.assertEqual(count, len(found["allocation_requests"]))
+        self.nova.servers.evacuate(self.web)
+        self.nova.servers.evacuate(self.cloud.instance("db").id)
+        self.cloud.clock.advance(60)
+        self.assertEqual(["error", "done"], self.statuses())
+        self.assertEqual(["c2"], self.cloud.running(self.web))
+        found = self.placement(path)["provider_summaries"]
+        self.assertNotIn(model.uuid_of("node", "c2"), found)
+
+    def test_the_log_names_the_custom_traits(self) -> None:
+        self.serve(faults=[{"call": "PUT placement c2 traits", "status": 409}])
+        path = f"/resource_providers/{model.uuid_of('node', 'c2')}/traits"
+        body = self.placement(path)
+        self.placement("/traits/CUSTOM_X", "PUT")
+        body["traits"].append("CUSTOM_X")
+        refused = self.placement(path, "PUT", body)["errors"][0]
+        self.assertEqual("placement.concurrent_update", refused["code"])
+        self.placement(path, "PUT", body)
+        self.placement("/allocation_candidates?resources=VCPU:1&limit=5")
+        self.assertEqual(
+            [
+                "GET placement c2 traits",
+                "PUT placement traits CUSTOM_X",
+                "PUT placement c2 traits CUSTOM_X",
+                "  -> 409",
+                "PUT placement c2 traits CUSTOM_X",
+                "GET placement allocation_candidates resources=VCPU:1",
+            ],
+            self.app.log.lines(),
+        )
 
     def test_a_sharing_provider_is_found_from_the_host(self) -> None:
         self.serve(sharing=[{"name": "nfs", "hosts": ["c1", "c2"]}])
