@@ -17,7 +17,8 @@ source; ``tests/contract`` holds both to the same statements.
 ``faults``     what goes wrong, and when
 ``calls``      one readable line for each request
 ``web``        requests, microversions, error bodies
-``keystone``, ``nova``, ``services``, ``servers``, ``migrations``,
+``keystone``, ``nova``, ``services``, ``hypervisors``,
+``servers``, ``migrations``,
 ``listing``, ``views``, ``placement``, ``candidates``,
 ``traits``, ``glance``
                the request handlers

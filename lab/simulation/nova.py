@@ -6,6 +6,7 @@ from typing import Any
 import webob
 
 from lab.simulation import building
+from lab.simulation import hypervisors
 from lab.simulation import migrations
 from lab.simulation import model
 from lab.simulation import servers
@@ -75,16 +76,11 @@ def handle(request: web.Request, path: str) -> webob.Response:
         return migrations.listed(request)
     if method == "GET" and kind == "os-aggregates" and not rest:
         return _aggregates(request)
-    if (
-        method == "GET"
-        and kind == "os-hypervisors"
-        and rest
-        in (
-            [],
-            ["detail"],
-        )
+    if (method, kind) == ("GET", "os-hypervisors") and rest in (
+        [],
+        ["detail"],
     ):
-        return _hypervisors(request, bool(rest))
+        return hypervisors.listed(request, bool(rest))
     raise web.ApiError(404, "The resource could not be found.")
 
 
@@ -107,32 +103,3 @@ def _aggregates(request: web.Request) -> webob.Response:
             view["uuid"] = model.uuid_of("aggregate", aggregate.name)
         shown.append(view)
     return web.reply({"aggregates": shown})
-
-
-def _hypervisors(request: web.Request, detail: bool) -> webob.Response:
-    request.need_admin("os_compute_api:os-hypervisors:list")
-    shown = []
-    for host in request.cloud.hosts.values():
-        service = services.view(request, host)
-        view: dict[str, Any] = {
-            "id": model.uuid_of("node", host.name)
-            if request.at_least("2.53")
-            else service["id"],
-            "hypervisor_hostname": host.name,
-            "state": service["state"],
-            "status": service["status"],
-        }
-        if detail:
-            view |= {
-                "hypervisor_type": "fake",
-                "hypervisor_version": 1000,
-                "host_ip": "127.0.0.1",
-                "uptime": None,
-                "service": {
-                    "id": service["id"],
-                    "host": host.name,
-                    "disabled_reason": host.disabled_reason,
-                },
-            }
-        shown.append(view)
-    return web.reply({"hypervisors": shown})

@@ -101,6 +101,64 @@ class Lists(base.CloudContract):
         both = {server["id"] for server in self.get(path)["servers"]}
         self.assertEqual({web, theirs}, both)
 
+    def test_hypervisors(self) -> None:
+        names = [base.SOURCE, *base.DESTINATIONS]
+        self.enable("c2", value=False)
+        self.fail_host("c3")
+        path = "/os-hypervisors/detail"
+        whole = self.get(path)["hypervisors"]
+        by_name = {found["hypervisor_hostname"]: found for found in whole}
+        self.assertEqual(names, sorted(by_name))
+        shown = {
+            name: (found["state"], found["status"])
+            for name, found in by_name.items()
+        }
+        self.assertEqual(("up", "enabled"), shown["c1"])
+        self.assertEqual(("up", "disabled"), shown["c2"])
+        self.assertEqual(("down", "enabled"), shown["c3"])
+        for name, found in by_name.items():
+            self.assertEqual(name, found["service"]["host"])
+            self.assertEqual(self.service(name)["id"], found["service"]["id"])
+            # Its id is that of the resource provider.
+            answer = self.ask(
+                "placement", f"/resource_providers/{found['id']}"
+            )
+            self.assertEqual(name, answer.json()["name"])
+        paged = self.pages(f"{path}?", "hypervisors", "id")
+        self.assertEqual(whole, paged)
+        brief = {"id", "hypervisor_hostname", "state", "status"}
+        (first,) = self.get("/os-hypervisors?limit=1")["hypervisors"]
+        self.assertEqual(brief, set(first))
+        detail = brief | {
+            "hypervisor_type",
+            "hypervisor_version",
+            "host_ip",
+            "service",
+        }
+        self.assertEqual(detail | {"uptime"}, set(whole[0]))
+        (old,) = self.get(f"{path}?limit=1", "2.53")["hypervisors"]
+        self.assertLess(detail | {"vcpus", "running_vms"}, set(old))
+        self.assertNotIn("uptime", old)
+        self.assertEqual(
+            4, len(self.get(path + "?limit=1", "2.32")["hypervisors"])
+        )
+
+    def test_questions_about_hypervisors_that_are_refused(self) -> None:
+        path = "/os-hypervisors/detail"
+        unknown = "00000000-0000-0000-0000-000000000000"
+        self.refused(
+            400,
+            f"marker [{unknown}] not found",
+            self.call("GET", f"{path}?marker={unknown}"),
+        )
+        self.assertEqual(400, self.call("GET", f"{path}?host=c1")[0])
+        pattern = f"{path}?hypervisor_hostname_pattern"
+        (found,) = self.get(f"{pattern}=c1")["hypervisors"]
+        self.assertEqual("c1", found["hypervisor_hostname"])
+        said = "No hypervisor matching 'x1' could be found."
+        self.refused(404, said, self.call("GET", f"{pattern}=x1"))
+        self.assertEqual(400, self.call("GET", f"{pattern}=c1&limit=1")[0])
+
     def test_what_a_server_shows_an_admin(self) -> None:
         web = self.boot("web")
         new = self.server(web)
