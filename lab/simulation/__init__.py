@@ -18,7 +18,7 @@ source; ``tests/contract`` holds both to the same statements.
 ``calls``      one readable line for each request
 ``web``        requests, microversions, error bodies
 ``keystone``, ``nova``, ``services``, ``hypervisors``,
-``servers``, ``migrations``,
+``servers``, ``actions``, ``migrations``,
 ``listing``, ``views``, ``placement``, ``candidates``,
 ``traits``, ``glance``
                the request handlers

@@ -235,12 +235,14 @@ def _add_instance(
         raise ValueError(f"there are two instances {name}")
     cloud.instances[instance.id] = instance
     cloud.names[instance.id] = name
+    image = catalogue.image_of(cloud, values.get("image"))
+    instance.image_properties = dict(image.properties)
     host = cloud.hosts.get(instance.host or "")
     if values.get("volume"):
         instance.volume = model.uuid_of("volume", name)
         cloud.new_disk(instance, "volume")
     else:
-        instance.image = catalogue.image_of(cloud, values.get("image")).id
+        instance.image = image.id
         if host:
             cloud.new_disk(
                 instance, "shared" if host.sees_shared else host.name

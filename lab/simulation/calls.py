@@ -29,6 +29,7 @@ ACTIONS = {
     "os-resetState": "reset_state",
     "os-stop": "stop",
     "os-start": "start",
+    "confirmResize": "confirm_resize",
 }
 
 

@@ -50,6 +50,8 @@ class Cloud:
         self.faults: list[dict[str, Any]] = []
         # Evacuations that are ordered to fail or to hang, by instance id.
         self.evacuation_faults: dict[str, list[dict[str, Any]]] = {}
+        # How many starts are ordered to fail yet, by instance id.
+        self.failing_starts: dict[str, int | None] = {}
         self.names: dict[str, str] = {}
         self._events: list[
             tuple[datetime.datetime, int, Callable[[], None]]
@@ -234,8 +236,8 @@ class Cloud:
             if self.instances[guest].deleted:
                 del host.guests[guest]
         unread, host.unread = host.unread, []
-        for run in unread:
-            run.read(host)
+        for read in unread:
+            read()
 
     def _clean_up(self, host: model.Host, migration: model.Migration) -> None:
         instance = self.instances[migration.instance]

@@ -73,7 +73,7 @@ class Evacuation:
         else:
             # The message waits in the queue of a host that is believed to
             # be up, and is read when its nova-compute starts again.
-            dest.unread.append(self)
+            dest.unread.append(lambda: self.read(dest))
 
     def _choose(self) -> model.Host | None:
         cloud = self.cloud

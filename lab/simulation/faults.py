@@ -14,6 +14,7 @@ A fault is a dict.  It names the calls it matches and does one thing::
     {after_call: CALL, EVENT: NAME}       ... or after it was executed
     {fail_evacuation: web, how: no_valid_host}    200, then it fails:
         no_valid_host, spawn, disk (not visible on the destination)
+    {fail_start: web}             an os-start: 202, then it stays stopped
     {dest_dies: web, when: spawning}      its destination's nova-compute
         dies: spawning, or unread (before it has read the request)
 
@@ -61,6 +62,7 @@ OPTIONS = (
     "how",
     "when",
 )
+ORDERS = ("fail_evacuation", "dest_dies", "fail_start")
 HOW = ("no_valid_host", "spawn", "disk")
 WHEN = {"spawning": "dest_dies", "unread": "dest_dies_unread"}
 
@@ -114,7 +116,7 @@ def read(
     for description in descriptions:
         times = description.get("times", 1)
         left = times if times else None
-        if "fail_evacuation" in description or "dest_dies" in description:
+        if set(ORDERS) & set(description):
             _tell(cloud, description, left)
             continue
         triggers = [
@@ -147,6 +149,10 @@ def read(
 def _tell(
     cloud: cloud_module.Cloud, description: dict[str, Any], left: int | None
 ) -> None:
+    if "fail_start" in description:
+        failing = cloud.instance(description["fail_start"])
+        cloud.failing_starts[failing.id] = left
+        return
     if "fail_evacuation" in description:
         name = description["fail_evacuation"]
         how = description.get("how", "no_valid_host")
@@ -160,6 +166,14 @@ def _tell(
     if "message" in description:
         fault["message"] = description["message"]
     cloud.evacuation_faults.setdefault(instance.id, []).append(fault)
+
+
+def start_fails(cloud: cloud_module.Cloud, instance_id: str) -> bool:
+    """Return whether this start is one that fails, and count it."""
+    left = cloud.failing_starts.get(instance_id, 0)
+    if left:
+        cloud.failing_starts[instance_id] = left - 1
+    return left != 0
 
 
 def lose_next(cloud: cloud_module.Cloud, name: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the simulated cloud consists of."""
 
+from collections.abc import Callable
 import dataclasses
 import datetime
 from typing import Any
@@ -66,7 +67,8 @@ class Host:
     incarnation: int = 0
     claim_free: datetime.datetime | None = None
     guests: dict[str, bool] = dataclasses.field(default_factory=dict)
-    unread: list[Any] = dataclasses.field(default_factory=list)
+    # Requests in its queue, read when its nova-compute starts.
+    unread: list[Callable[[], None]] = dataclasses.field(default_factory=list)
     # What the host has; None: enough, and the scheduler does not look.
     vcpus: int | None = None
     ram: int | None = None
@@ -108,6 +110,8 @@ class Instance:
     tags: list[str] = dataclasses.field(default_factory=list)
     flavor: dict[str, Any] = dataclasses.field(default_factory=dict)
     image: str | None = None
+    # As they were when it was booted, also from a volume.
+    image_properties: dict[str, str] = dataclasses.field(default_factory=dict)
     volume: str | None = None
     zone: str | None = "nova"
     locked: bool = False
@@ -120,6 +124,14 @@ class Instance:
     @property
     def resources(self) -> providers.Resources:
         return providers.needed(self.flavor, self.volume is not None)
+
+    @property
+    def has_vtpm(self) -> bool:
+        """nova.virt.hardware.get_vtpm_constraint"""
+        return (
+            "hw:tpm_version" in self.flavor["extra_specs"]
+            or "hw_tpm_version" in self.image_properties
+        )
 
 
 @dataclasses.dataclass

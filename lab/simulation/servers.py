@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's servers: list, show, delete and actions."""
+"""Nova's servers: list, show, delete and evacuate."""
 
 import re
 import secrets
@@ -7,61 +7,13 @@ from typing import Any
 
 import webob
 
-from lab.simulation import cloud as cloud_module
+from lab.simulation import actions
 from lab.simulation import evacuation
 from lab.simulation import listing
-from lab.simulation import model
 from lab.simulation import views
 from lab.simulation import web
 
 EVACUABLE = ("active", "stopped", "error")
-
-# action: vm_states it is allowed in, task_state meanwhile, then vm_state,
-# power_state and whether the guest runs
-SIMPLE: dict[str, tuple[tuple[str, ...], str, str, int, bool]] = {
-    "os-stop": (
-        ("active", "error"),
-        "powering-off",
-        "stopped",
-        cloud_module.SHUTDOWN,
-        False,
-    ),
-    "os-start": (
-        ("stopped",),
-        "powering-on",
-        "active",
-        cloud_module.RUNNING,
-        True,
-    ),
-    "pause": (
-        ("active",),
-        "pausing",
-        "paused",
-        cloud_module.PAUSED,
-        True,
-    ),
-    "unpause": (
-        ("paused",),
-        "unpausing",
-        "active",
-        cloud_module.RUNNING,
-        True,
-    ),
-    "suspend": (
-        ("active",),
-        "suspending",
-        "suspended",
-        cloud_module.SUSPENDED,
-        False,
-    ),
-    "resume": (
-        ("suspended",),
-        "resuming",
-        "active",
-        cloud_module.RUNNING,
-        True,
-    ),
-}
 
 
 def handle(request: web.Request, parts: list[str]) -> webob.Response:
@@ -70,12 +22,12 @@ def handle(request: web.Request, parts: list[str]) -> webob.Response:
     if method == "GET" and parts in ([], ["detail"]):
         return _list(request, bool(parts))
     if len(parts) == 1 and method == "GET":
-        instance = _get(request, parts[0])
+        instance = actions.find(request, parts[0])
         view = views.server(request, instance, listed=False)
         return web.reply({"server": view})
     if len(parts) == 1 and method == "DELETE":
-        instance = _get(request, parts[0])
-        _check_lock(request, instance)
+        instance = actions.find(request, parts[0])
+        actions.check_lock(request, instance)
         request.cloud.delete(instance)
         return web.reply(None, 204)
     if len(parts) == 2 and parts[1] == "action" and method == "POST":
@@ -96,89 +48,12 @@ def _list(request: web.Request, detail: bool) -> webob.Response:
     return web.reply(body)
 
 
-def _get(request: web.Request, server: str) -> model.Instance:
-    instance = request.cloud.instances.get(server)
-    if (
-        instance is None
-        or instance.deleted
-        or not (request.admin or instance.project == request.project)
-    ):
-        raise web.ApiError(404, f"Instance {server} could not be found.")
-    return instance
-
-
-def _check_lock(request: web.Request, instance: model.Instance) -> None:
-    if instance.locked and not request.admin:
-        raise web.ApiError(409, f"Instance {instance.id} is locked")
-
-
-def _conflict(
-    action: str, instance: model.Instance, attribute: str, state: str | None
-) -> web.ApiError:
-    return web.ApiError(
-        409,
-        f"Cannot '{action}' instance {instance.id} while it is in "
-        f"{attribute} {state}",
-    )
-
-
 def _action(request: web.Request, server: str) -> webob.Response:
     body = request.body()
     name = next(iter(body), None)
     if name == "evacuate":
         return _evacuate(request, server, body)
-    if name == "os-resetState":
-        return _reset_state(request, server, body)
-    if name in ("lock", "unlock"):
-        _get(request, server).locked = name == "lock"
-        return web.reply(None, 202)
-    if name in SIMPLE:
-        return _simple(request, server, name)
-    raise web.ApiError(400, f"There is no such action: {name}")
-
-
-def _simple(request: web.Request, server: str, action: str) -> webob.Response:
-    instance = _get(request, server)
-    allowed, task_state, vm_state, power_state, runs = SIMPLE[action]
-    _check_lock(request, instance)
-    if instance.vm_state not in allowed:
-        verb = action.removeprefix("os-")
-        raise _conflict(verb, instance, "vm_state", instance.vm_state)
-    if instance.task_state is not None:
-        verb = action.removeprefix("os-")
-        raise _conflict(verb, instance, "task_state", instance.task_state)
-    cloud = request.cloud
-    cloud.change(instance, task_state=task_state)
-    host = cloud.hosts.get(instance.host or "")
-
-    def finish() -> None:
-        # Nobody reads the request on a dead host: task_state stays.
-        if host and host.alive and instance.task_state == task_state:
-            host.guests[instance.id] = runs
-            cloud.change(
-                instance,
-                vm_state=vm_state,
-                task_state=None,
-                power_state=power_state,
-            )
-
-    cloud.after(cloud.settings.power, finish)
-    return web.reply(None, 202)
-
-
-def _reset_state(
-    request: web.Request, server: str, body: dict[str, Any]
-) -> webob.Response:
-    values = body["os-resetState"]
-    state = values.get("state") if isinstance(values, dict) else None
-    if state not in ("active", "error"):
-        raise web.ApiError(
-            400, f"Invalid input for field/attribute state. Value: {state}."
-        )
-    instance = _get(request, server)
-    request.need_admin("os_compute_api:os-admin-actions:reset_state")
-    request.cloud.change(instance, vm_state=state, task_state=None)
-    return web.reply(None, 202)
+    return actions.perform(request, server, str(name), body)
 
 
 def _evacuate(
@@ -186,7 +61,7 @@ def _evacuate(
 ) -> webob.Response:
     values = body["evacuate"]
     shared, force = _evacuate_arguments(request, body)
-    instance = _get(request, server)
+    instance = actions.find(request, server)
     request.need_admin("os_compute_api:os-evacuate")
     host = values.get("host")
     if force and not host:
@@ -202,8 +77,19 @@ def _evacuate(
     if instance.host == host:
         # Also when both are None: an instance that is nowhere.
         raise web.ApiError(400, "The target host can't be the same one.")
+    if instance.has_vtpm:
+        # nova.compute.api.reject_vtpm_instances, before the states are
+        # looked at.  What it raises is a NotSupported, which
+        # nova.api.openstack.wsgi answers with 400.
+        raise web.ApiError(
+            400,
+            "Operation 'evacuate' not supported for vTPM-enabled instance "
+            f"({instance.id}).",
+        )
     if instance.vm_state not in EVACUABLE:
-        raise _conflict("evacuate", instance, "vm_state", instance.vm_state)
+        raise actions.conflict(
+            "evacuate", instance, "vm_state", instance.vm_state
+        )
     source = cloud.hosts.get(instance.host or "")
     if source is not None and cloud.is_up(source):
         raise web.ApiError(

@@ -60,6 +60,14 @@ class CloudContract(base.BaseTestCase, abc.ABC):
         """Shelve an instance, so that it has no host."""
 
     @abc.abstractmethod
+    def resize(self, instance: str, dest: str) -> None:
+        """Move an instance, and leave that to be confirmed."""
+
+    @abc.abstractmethod
+    def offer_tpm(self, host: str) -> None:
+        """Let the scheduler believe that a host has a TPM."""
+
+    @abc.abstractmethod
     def power_off(self, host: str) -> None: ...
 
     @abc.abstractmethod

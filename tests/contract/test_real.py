@@ -4,6 +4,7 @@
 import time
 from typing import Any
 
+from tests.contract import actions
 from tests.contract import answers
 from tests.contract import base
 from tests.contract import catalogue
@@ -15,6 +16,11 @@ from tests.functional import base as functional
 
 BOOT = 120
 NAMES = (base.SOURCE, *base.DESTINATIONS)
+TPM = [
+    "COMPUTE_SECURITY_TPM_2_0",
+    "COMPUTE_SECURITY_TPM_TIS",
+    "COMPUTE_SECURITY_TPM_SECRET_SECURITY_USER",
+]
 SETTINGS = ("spawn_delay", "spawn_fail", "shared")
 
 
@@ -205,6 +211,20 @@ class Real(base.CloudContract):
             BOOT,
         )
 
+    def resize(self, instance: str, dest: str) -> None:
+        status, answer = self.action(instance, migrate={"host": dest})
+        self.assertEqual(202, status, answer)
+        self._wait_for_status(instance, "VERIFY_RESIZE")
+
+    def offer_tpm(self, host: str) -> None:
+        # nova-compute takes away what is not its own when it starts.
+        answer = self._placement(f"/resource_providers?name={host}")
+        uuid = answer["resource_providers"][0]["uuid"]
+        path = f"/resource_providers/{uuid}/traits"
+        found = self._placement(path)
+        found["traits"] += TPM
+        self._placement(path, "PUT", found)
+
     def power_off(self, host: str) -> None:
         self.lab.power_off(host)
 
@@ -255,6 +275,10 @@ class Real(base.CloudContract):
 
     def elapsed(self) -> float:
         return time.monotonic()
+
+
+class TestActions(Real, actions.Actions):
+    pass
 
 
 class TestAnswers(Real, answers.Answers):

@@ -10,6 +10,7 @@ from lab.simulation import building
 from lab.simulation import catalogue as catalogue_of_cloud
 from lab.simulation import providers
 from lab.simulation import server
+from tests.contract import actions
 from tests.contract import answers
 from tests.contract import base
 from tests.contract import catalogue
@@ -100,6 +101,27 @@ class Simulated(base.CloudContract):
         self.cloud.hosts[shelved.host or ""].guests.pop(instance)
         self.cloud.change(shelved, host=None, vm_state="shelved_offloaded")
 
+    def resize(self, instance: str, dest: str) -> None:
+        resized = self.cloud.instances[instance]
+        migration = self.cloud.add_migration(
+            instance=instance,
+            type="migration",
+            status="finished",
+            source=resized.host,
+            dest=dest,
+            project="admin",
+        )
+        source = self.cloud.hosts[migration.source or ""]
+        source.guests.pop(instance)
+        source.provider.release(instance)
+        self.cloud.hosts[dest].guests[instance] = True
+        provider = self.cloud.hosts[dest].provider
+        provider.allocate(instance, resized.resources)
+        self.cloud.change(resized, host=dest, vm_state="resized")
+
+    def offer_tpm(self, host: str) -> None:
+        """Nobody schedules what boot() boots."""
+
     def power_off(self, host: str) -> None:
         self.cloud.power_off(host)
 
@@ -128,6 +150,10 @@ class Simulated(base.CloudContract):
 
     def elapsed(self) -> float:
         return (self.cloud.clock.now() - self._began).total_seconds()
+
+
+class TestActions(Simulated, actions.Actions):
+    pass
 
 
 class TestAnswers(Simulated, answers.Answers):

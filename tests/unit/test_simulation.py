@@ -386,6 +386,59 @@ class FaultsTest(SimulationTest):
         self.cloud.clock.advance(10)
         self.assertEqual(["accepted", "pre-migrating"], self.statuses())
 
+    def test_a_start_fails_as_often_as_ordered(self) -> None:
+        self.serve(
+            hosts={"c1": {}, "c2": {}},
+            faults=[{"fail_start": "db", "times": 2}],
+        )
+        db = self.cloud.instance("db")
+        states = []
+        for _ in range(3):
+            self.nova.servers.start(db.id)
+            self.cloud.clock.advance(10)
+            self.cloud.settle()
+            states.append((db.vm_state, db.task_state))
+        stopped = ("stopped", None)
+        self.assertEqual([stopped, stopped, ("active", None)], states)
+
+    def test_a_resize_of_the_description_is_confirmed(self) -> None:
+        self.serve(
+            instances=[
+                {"name": "web", "host": "c1", "vm_state": "resized"},
+                {"name": "db", "host": "c1", "vm_state": "resized"},
+            ],
+            migrations=[
+                {
+                    "instance": "web",
+                    "type": "resize",
+                    "status": "finished",
+                    "source": "c2",
+                    "dest": "c1",
+                }
+            ],
+        )
+        self.nova.servers.confirm_resize(self.web)
+        self.cloud.clock.advance(10)
+        self.cloud.settle()
+        self.assertEqual("active", self.cloud.instance("web").vm_state)
+        self.assertEqual("POST confirm_resize web", self.app.log.lines()[0])
+        self.assertRaises(
+            nova_exceptions.BadRequest,
+            self.nova.servers.confirm_resize,
+            self.cloud.instance("db").id,
+        )
+
+    def test_a_tpm_survives_on_a_volume_too(self) -> None:
+        self.serve(
+            images={"amp": {"properties": {"hw_tpm_version": "2.0"}}},
+            instances=[
+                {"name": "web", "host": "c1", "image": "amp", "volume": True}
+            ],
+        )
+        self.assertRaises(
+            nova_exceptions.BadRequest, self.nova.servers.evacuate, self.web
+        )
+
 
 class CallsTest(SimulationTest):
     def test_the_log_has_names_and_no_ids(self) -> None:
