@@ -266,6 +266,17 @@ class Traits(Placement):
         said = f"No such trait(s): {TRAIT}."
         self.assert_error(404, said, self.placement(path, "DELETE"))
 
+    def test_nova_leaves_the_traits_of_others_alone(self) -> None:
+        self.placement(f"/traits/{TRAIT}", "PUT")
+        self.put(TRAIT, generation=self.generation())
+        self.fail_host("c4")
+        self.enable("c4", value=False)
+        self.power_on("c4")
+        self.wait(
+            "written", lambda: DISABLED in self.read(self.path)["traits"]
+        )
+        self.assertIn(TRAIT, self.read(self.path)["traits"])
+
     def test_what_is_refused(self) -> None:
         for name in ("custom_x", "HW_CPU", "CUSTOM-X"):
             answer = self.placement(f"/traits/{name}", "PUT")

@@ -16,11 +16,11 @@ from tests.functional import base as functional
 
 BOOT = 120
 NAMES = (base.SOURCE, *base.DESTINATIONS)
-TPM = [
+TPM = {
     "COMPUTE_SECURITY_TPM_2_0",
     "COMPUTE_SECURITY_TPM_TIS",
     "COMPUTE_SECURITY_TPM_SECRET_SECURITY_USER",
-]
+}
 SETTINGS = ("spawn_delay", "spawn_fail", "shared")
 
 
@@ -217,12 +217,15 @@ class Real(base.CloudContract):
         self._wait_for_status(instance, "VERIFY_RESIZE")
 
     def offer_tpm(self, host: str) -> None:
-        # nova-compute takes away what is not its own when it starts.
         answer = self._placement(f"/resource_providers?name={host}")
         uuid = answer["resource_providers"][0]["uuid"]
         path = f"/resource_providers/{uuid}/traits"
+        self.addCleanup(self._retrait, path, set())
+        self._retrait(path, TPM)
+
+    def _retrait(self, path: str, tpm: set[str]) -> None:
         found = self._placement(path)
-        found["traits"] += TPM
+        found["traits"] = sorted((set(found["traits"]) - TPM) | tpm)
         self._placement(path, "PUT", found)
 
     def power_off(self, host: str) -> None:
