@@ -21,6 +21,8 @@ from mistral_hostrecovery import cloud
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
+from mistral_hostrecovery import glance
+from mistral_hostrecovery import placement
 
 LOG = logging.getLogger(__name__)
 
@@ -44,13 +46,27 @@ class Call:
     execution: executions.Execution | None
     #: What the run before handed on; ``dead_run_at`` if it died instead.
     carried: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    task: str | None = None
 
     @property
     def started_at(self) -> datetime.datetime:
         return self.execution.created_at if self.execution else clock.now()
 
+    @property
+    def task_began_at(self) -> datetime.datetime:
+        """When the task began that this run belongs to."""
+        if self.task is None:
+            return self.started_at
+        return self.mistral.task_began_at(self.task)
+
     def cloud(self) -> cloud.Cloud:
         return cloud.connect(self.stopwatch)
+
+    def placement(self) -> placement.Placement:
+        return placement.connect(self.stopwatch)
+
+    def glance(self) -> glance.Glance:
+        return glance.connect(self.stopwatch)
 
     def owner(self) -> str:
         """Return the id that owns the host while this execution runs.
@@ -128,7 +144,9 @@ class HostRecoveryAction(actions.Action):
         carried = {k: v for k, v in before.items() if k not in _OWN_KEYS}
         if not run.first and run.before is None:
             carried["dead_run_at"] = clock.stamp(clock.now())
-        call = Call(stopwatch, mistral, execution, carried)
+        call = Call(
+            stopwatch, mistral, execution, carried, here.task_execution_id
+        )
         if "not_before" in before:
             until = clock.parse(before["not_before"])
             if clock.now() < min(until, self._deadline(call)):

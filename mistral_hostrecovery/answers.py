@@ -92,9 +92,8 @@ def _refusal(
         403: "; give the service user the role that its policy asks for",
         404: "; check its endpoint in Keystone's catalogue",
     }.get(status, "")
-    return errors.Refused(
-        f"{service} refuses {subject} with {status}: {said}{cure}"
-    )
+    kind = errors.Conflict if status == 409 else errors.Refused
+    return kind(f"{service} refuses {subject} with {status}: {said}{cure}")
 
 
 def seconds(retry_after: str | None) -> float:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""Send one bounded batch of evacuate requests, each at most once."""
+"""Send one bounded batch of requests to Nova, each at most once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 import dataclasses
 import threading
+from typing import TypeVar
 
 from oslo_log import log as logging
 
@@ -13,18 +14,33 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
-from mistral_hostrecovery import model
-from mistral_hostrecovery import storage
+from mistral_hostrecovery.progress import Next
 
 LOG = logging.getLogger(__name__)
 
-#: No request is sent later than this after the action began, in seconds ...
+_Item = TypeVar("_Item")
+
+#: No evacuation is asked for later than this after the action began, in
+#: seconds ...
 BEGIN_SECONDS = 15.0
 #: ... nor on facts that are older than this.
 FACTS_SECONDS = 5.0
 
+#: Nothing else is asked for later than this.
+ACT_SECONDS = 20.0
+
 #: Requests on their way to Nova at once.
 SENDERS = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ask:
+    """One evacuation to ask for."""
+
+    instance: str
+    how: cloud.Evacuation
+    #: Nova takes it only after a reset of its state.
+    reset: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -44,7 +60,7 @@ class Sent:
 
 def send(
     nova: cloud.Cloud,
-    asks: Sequence[model.Verdict],
+    asks: Sequence[Ask],
     stopwatch: clock.Stopwatch,
     facts_at: float,
 ) -> Sent:
@@ -53,39 +69,92 @@ def send(
     :param facts_at: what the stopwatch said when Nova was asked whether
         evacuations of these instances are under way.
     """
-    halt = threading.Event()
-    until = min(BEGIN_SECONDS, facts_at + FACTS_SECONDS)
 
-    def ask(verdict: model.Verdict) -> bool | errors.HostRecoveryError:
-        """Return whether it was sent and accepted, or why not."""
+    def ask(ask: Ask) -> None:
+        if ask.reset:
+            _reset(nova, ask.instance)
+        nova.evacuate(ask.instance, ask.how, timeout=config.RUN_SECONDS)
+
+    until = min(BEGIN_SECONDS, facts_at + FACTS_SECONDS)
+    sent = Sent()
+    answers = _sent(asks, ask, stopwatch, until)
+    for one, answer in zip(asks, answers, strict=True):
+        _enter(sent, one.instance, answer)
+    return sent
+
+
+def act(
+    nova: cloud.Cloud,
+    acts: Sequence[tuple[str, Next]],
+    stopwatch: clock.Stopwatch,
+) -> Sent:
+    """Start, stop or confirm each instance, and stop at the first trouble.
+
+    What is asked twice does no harm; Nova's next answer shows what came of
+    it, so a conflict counts as asked.
+    """
+    calls = {
+        Next.START: nova.start,
+        Next.STOP: nova.stop,
+        Next.CONFIRM: nova.confirm_resize,
+    }
+
+    def ask(wanted: tuple[str, Next]) -> None:
+        instance, what = wanted
+        LOG.info("%s: %s", instance, what.value)
+        calls[what](instance)
+
+    sent = Sent()
+    answers = _sent(acts, ask, stopwatch, ACT_SECONDS)
+    for (instance, _), answer in zip(acts, answers, strict=True):
+        if isinstance(answer, errors.Conflict):
+            LOG.warning("%s: %s", instance, answer)
+            sent.accepted.append(instance)
+        elif isinstance(answer, errors.Refused):
+            LOG.warning("%s: %s", instance, answer)
+            sent.refused[instance] = str(answer)
+        else:
+            _enter(sent, instance, answer)
+    return sent
+
+
+def _reset(nova: cloud.Cloud, instance: str) -> None:
+    try:
+        nova.reset(instance)
+    except errors.Refused as exc:
+        raise errors.EvacuationRefused(str(exc)) from exc
+
+
+def _sent(
+    items: Sequence[_Item],
+    ask: Callable[[_Item], None],
+    stopwatch: clock.Stopwatch,
+    until: float,
+) -> list[bool | errors.HostRecoveryError]:
+    """Return, by item, whether it was sent and accepted, or why not."""
+    halt = threading.Event()
+
+    def answer(item: _Item) -> bool | errors.HostRecoveryError:
         if halt.is_set() or stopwatch.elapsed() >= until:
             return False
         try:
-            nova.evacuate(
-                verdict.instance,
-                guard_disk=verdict.disk == storage.SHARED,
-                timeout=config.RUN_SECONDS,
-            )
-        except errors.EvacuationRefused as exc:
+            ask(item)
+        except (errors.EvacuationRefused, errors.Conflict) as exc:
             return exc
         except errors.HostRecoveryError as exc:
             halt.set()
             return exc
         return True
 
-    sent = Sent()
     with futures.ThreadPoolExecutor(SENDERS) as pool:
-        answers = pool.map(ask, asks)
-        for verdict, answer in zip(asks, answers, strict=True):
-            _enter(sent, verdict.instance, answer)
-    return sent
+        return list(pool.map(answer, items))
 
 
 def _enter(
     sent: Sent, instance: str, answer: bool | errors.HostRecoveryError
 ) -> None:
     if answer is True:
-        LOG.info("%s: evacuation requested", instance)
+        LOG.info("%s: requested", instance)
         sent.accepted.append(instance)
     elif answer is not False:
         LOG.warning("%s: %s", instance, answer)

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The only module that talks to Nova and Placement.
+"""The only module that talks to Nova.
 
 Everything else sees facts (:mod:`model`) and this package's errors.
 
 Nova API versions are chosen per request: 2.13 where Nova is to fail rather
-than lose a root disk, else the newest that is known here and below 2.95,
-from which on an evacuated instance ends stopped.
+than lose a root disk, 2.95 where an evacuated instance is to end stopped,
+else the newest that is known here and below that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 import datetime
+import enum
 from typing import Any, Protocol
 import urllib.parse
 
@@ -23,11 +24,14 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import model
+from mistral_hostrecovery import nova_facts
 
 #: Services by UUID and forced_down in one call (Nova 2.53, Pike).
 OLDEST = api_versions.APIVersion("2.53")
-#: From 2.95 on, an evacuated instance ends stopped.
+#: The last one in which an evacuated instance ends as it was ...
 NEWEST = api_versions.APIVersion("2.94")
+#: ... and the first one in which it ends stopped (Yoga).
+HALTING = api_versions.APIVersion("2.95")
 #: The last one that takes onSharedStorage, and fails where the
 #: destination does not see the disk instead of making a new one (2.14).
 GUARDED = api_versions.APIVersion("2.13")
@@ -36,18 +40,37 @@ _PAGED_MIGRATIONS = api_versions.APIVersion("2.59")
 
 PAGE = 1000
 
+#: Without one of each Nova carries nothing out.
+_CONTROL = frozenset({"nova-scheduler", "nova-conductor"})
+
 #: Asked once per process and endpoint: it changes only with an upgrade.
 _newest_offered: dict[str, api_versions.APIVersion] = {}
 
-#: Sharing providers can be found by trait (Placement 1.18, Rocky).
-_PLACEMENT = "1.18"
-_SHARING = "MISC_SHARES_VIA_AGGREGATE"
+
+class Evacuation(enum.Enum):
+    """What an evacuated instance ends as, and what Nova makes sure of."""
+
+    #: As it was; fail rather than lose the root disk.
+    GUARDED = "guarded"
+    #: As it was.
+    PLAIN = "plain"
+    #: Stopped.
+    HALTED = "halted"
 
 
 class Cloud(Protocol):
-    """What recovery needs from Nova and Placement, and no more."""
+    """What recovery needs from Nova, and no more."""
+
+    @property
+    def can_halt(self) -> bool: ...
 
     def services(self) -> list[model.Service]: ...
+
+    def services_and_control(
+        self,
+    ) -> tuple[list[model.Service], dict[str, bool]]: ...
+
+    def hypervisors(self) -> dict[str, str]: ...
 
     def instances(self, host: str) -> list[model.Instance]: ...
 
@@ -63,19 +86,29 @@ class Cloud(Protocol):
         self, host: str, evacuations_only: bool
     ) -> list[model.Migration]: ...
 
-    def aggregates(self) -> list[model.Aggregate]: ...
+    def arriving(self, host: str) -> bool: ...
 
-    def sharing_provider(self, node: str) -> str | None: ...
+    def aggregates(self) -> list[model.Aggregate]: ...
 
     def force_down(self, service: model.Service) -> None: ...
 
+    def unforce(self, service: model.Service) -> None: ...
+
     def disable(self, service: model.Service, reason: str) -> None: ...
 
+    def enable(self, service: model.Service) -> None: ...
+
     def evacuate(
-        self, instance: str, guard_disk: bool, timeout: float
+        self, instance: str, how: Evacuation, timeout: float
     ) -> None: ...
 
+    def start(self, instance: str) -> None: ...
+
     def stop(self, instance: str) -> None: ...
+
+    def reset(self, instance: str) -> None: ...
+
+    def confirm_resize(self, instance: str) -> None: ...
 
 
 def connect(stopwatch: clock.Stopwatch) -> Cloud:
@@ -93,29 +126,47 @@ class NovaCloud:
     def __init__(self, session: config.Session) -> None:
         self._session = session
         self._settings = config.settings()
-        self._version = _negotiated(
-            self._client(api_versions.APIVersion("2.1"))
-        )
+        offered = _newest(self._client(api_versions.APIVersion("2.1")))
+        self._version = min(offered, NEWEST)
+        self._can_halt = bool(offered >= HALTING)
+
+    @property
+    def can_halt(self) -> bool:
+        """Whether this Nova can leave an evacuated instance stopped."""
+        return self._can_halt
 
     def services(self) -> list[model.Service]:
         """Return the nova-compute services of all hosts."""
         query = {"binary": "nova-compute"}
-        found = list(self._list("/os-services", "services", query))
-        # Nova lists the instances of a cell that is down without saying that
-        # some are missing, so nothing is decided until it is back.
-        unknown = [r["host"] for r in found if r["status"] == "UNKNOWN"]
-        if unknown:
-            raise errors.Unavailable(
-                f"Nova cannot reach the cell of host {unknown[0]}"
-            )
-        return [_service(raw) for raw in found]
+        return _computes(self._list("/os-services", "services", query))
+
+    def services_and_control(
+        self,
+    ) -> tuple[list[model.Service], dict[str, bool]]:
+        """Return those, and whether a scheduler is up, and a conductor."""
+        found = list(self._list("/os-services", "services", {}))
+        up: dict[str, bool] = {}
+        for raw in found:
+            binary = raw["binary"]
+            if binary in _CONTROL:
+                up[binary] = up.get(binary, False) or raw["state"] == "up"
+        computes = (raw for raw in found if raw["binary"] == "nova-compute")
+        return _computes(computes), up
+
+    def hypervisors(self) -> dict[str, str]:
+        """Return, by host, the uuid of its hypervisor and its provider.
+
+        A host with several hypervisors (Ironic) has nothing to evacuate.
+        """
+        found = self._list("/os-hypervisors/detail", "hypervisors", {})
+        return {raw["service"]["host"]: raw["id"] for raw in found}
 
     def instances(self, host: str) -> list[model.Instance]:
         """Return the instances of all projects on *host*."""
         # Without all_tenants Nova lists only the caller's own project.
         query = {"all_tenants": 1, "host": host}
         found = self._list("/servers/detail", "servers", query)
-        return [_instance(raw) for raw in found]
+        return [nova_facts.instance(raw) for raw in found]
 
     def instance_ids(self, host: str, filters: Mapping[str, Any]) -> set[str]:
         """Return which instances of *host* match Nova's own filters.
@@ -131,7 +182,7 @@ class NovaCloud:
         """Return every instance that changed since, also deleted ones."""
         query = {"all_tenants": 1, "changes-since": clock.stamp(since)}
         found = self._list("/servers/detail", "servers", query)
-        return {raw["id"]: _instance(raw) for raw in found}
+        return {raw["id"]: nova_facts.instance(raw) for raw in found}
 
     def migrations(
         self, host: str, evacuations_only: bool
@@ -141,37 +192,27 @@ class NovaCloud:
         if evacuations_only:
             query["migration_type"] = "evacuation"
         found = self._list("/os-migrations", "migrations", query)
-        return [_migration(raw) for raw in found]
+        return [nova_facts.migration(raw) for raw in found]
+
+    def arriving(self, host: str) -> bool:
+        """Return whether anything is on *host* or on its way there."""
+        query = {"host": host, "all_tenants": 1, "limit": 1}
+        subject = f"the servers of host {host}"
+        path = f"/servers?{urllib.parse.urlencode(query)}"
+        if self._call("GET", path, subject)["servers"]:
+            return True
+        found = self._list("/os-migrations", "migrations", {"host": host})
+        return any(
+            raw["status"] not in model.OVER and raw["dest_compute"] == host
+            for raw in found
+        )
 
     def aggregates(self) -> list[model.Aggregate]:
         """Return all host aggregates."""
         return [
-            model.Aggregate(
-                raw["name"], frozenset(raw["hosts"]), raw["metadata"]
-            )
+            nova_facts.aggregate(raw)
             for raw in self._list("/os-aggregates", "aggregates", {})
         ]
-
-    def sharing_provider(self, node: str) -> str | None:
-        """Return the Placement provider that shares its disk with *node*."""
-        providers = self._placement("/resource_providers", {"name": node})
-        for provider in providers["resource_providers"]:
-            path = f"/resource_providers/{provider['uuid']}/aggregates"
-            aggregates = self._placement(path, {})["aggregates"]
-            if not aggregates:
-                continue
-            sharing = self._placement(
-                "/resource_providers",
-                {
-                    "member_of": "in:" + ",".join(aggregates),
-                    "required": _SHARING,
-                    "resources": "DISK_GB:1",
-                },
-            )["resource_providers"]
-            if sharing:
-                name: str = sharing[0]["name"]
-                return name
-        return None
 
     def force_down(self, service: model.Service) -> None:
         """Tell Nova that the host is fenced, whatever its reports say."""
@@ -180,6 +221,19 @@ class NovaCloud:
             f"/os-services/{service.id}",
             f"forcing down host {service.host}",
             body={"forced_down": True},
+        )
+
+    def unforce(self, service: model.Service) -> None:
+        """Let Nova believe the host's own reports again.
+
+        :raises errors.Refused: its nova-compute has not cleaned up yet what
+            was evacuated from it.
+        """
+        self._call(
+            "PUT",
+            f"/os-services/{service.id}",
+            f"clearing forced down of host {service.host}",
+            body={"forced_down": False},
         )
 
     def disable(self, service: model.Service, reason: str) -> None:
@@ -191,20 +245,32 @@ class NovaCloud:
             body={"status": "disabled", "disabled_reason": reason},
         )
 
-    def evacuate(
-        self, instance: str, guard_disk: bool, timeout: float
-    ) -> None:
+    def enable(self, service: model.Service) -> None:
+        """Let Nova place instances on the host."""
+        self._call(
+            "PUT",
+            f"/os-services/{service.id}",
+            f"enabling host {service.host}",
+            body={"status": "enabled"},
+        )
+
+    def evacuate(self, instance: str, how: Evacuation, timeout: float) -> None:
         """Ask Nova once to evacuate an instance; it does so in its own time.
 
-        :param guard_disk: fail rather than lose the root disk if the
-            destination does not see it.
         :raises errors.EvacuationRefused: Nova refused this instance.
         :raises errors.InstanceGone: there is no such instance.
         :raises errors.AnswerLost: it may or may not be under way now.
         :raises errors.Unavailable: it is certainly not under way.
         :raises errors.Refused: Nova would refuse every instance.
         """
-        nova = self._client(GUARDED if guard_disk else self._version)
+        guarded = how is Evacuation.GUARDED
+        nova = self._client(
+            {
+                Evacuation.GUARDED: GUARDED,
+                Evacuation.PLAIN: self._version,
+                Evacuation.HALTED: HALTING,
+            }[how]
+        )
         with answers.translated("Keystone", "a token"):
             self._session.get_token()
         try:
@@ -212,7 +278,7 @@ class NovaCloud:
                 f"/servers/{instance}/action",
                 "POST",
                 body={
-                    "evacuate": {"onSharedStorage": True} if guard_disk else {}
+                    "evacuate": {"onSharedStorage": True} if guarded else {}
                 },
                 timeout=timeout,
                 raise_exc=False,
@@ -225,13 +291,30 @@ class NovaCloud:
         if response.status_code >= 400:
             raise _evacuation_error(instance, response)
 
+    def start(self, instance: str) -> None:
+        """Start an instance that was evacuated and left stopped."""
+        self._act(instance, "starting", {"os-start": None})
+
     def stop(self, instance: str) -> None:
         """Stop an instance that Nova started although it had been stopped."""
+        self._act(instance, "stopping", {"os-stop": None})
+
+    def reset(self, instance: str) -> None:
+        """Make Nova take a paused, suspended, ... instance for active."""
+        body = {"os-resetState": {"state": "active"}}
+        self._act(instance, "resetting", body)
+
+    def confirm_resize(self, instance: str) -> None:
+        """Confirm the resize of an instance whose new host has failed."""
+        body = {"confirmResize": None}
+        self._act(instance, "confirming the resize of", body)
+
+    def _act(self, instance: str, doing: str, body: Any) -> None:
         self._call(
             "POST",
             f"/servers/{instance}/action",
-            f"stopping instance {instance}",
-            body={"os-stop": None},
+            f"{doing} instance {instance}",
+            body=body,
         )
 
     def _client(self, version: api_versions.APIVersion) -> Any:
@@ -254,6 +337,7 @@ class NovaCloud:
         paged = key == "servers" or (
             key == "migrations" and self._version >= _PAGED_MIGRATIONS
         )
+        paged = paged or key == "hypervisors"
         query = {**query, "limit": PAGE} if paged else dict(query)
         subject = _subject(key, query)
         while True:
@@ -286,21 +370,21 @@ class NovaCloud:
             raise answers.refusal("Nova", subject, response)
         return body
 
-    def _placement(self, path: str, query: Mapping[str, str]) -> Any:
-        with answers.translated("Placement", f"{path} {dict(query)}"):
-            return self._session.get(
-                f"{path}?{urllib.parse.urlencode(query)}" if query else path,
-                endpoint_filter={
-                    "service_type": "placement",
-                    "interface": self._settings.valid_interfaces,
-                    "region_name": self._settings.region_name,
-                },
-                headers={"OpenStack-API-Version": f"placement {_PLACEMENT}"},
-            ).json()
+
+def _computes(found: Iterable[dict[str, Any]]) -> list[model.Service]:
+    services = list(found)
+    # Nova lists the instances of a cell that is down without saying that
+    # some are missing, so nothing is decided until it is back.
+    unknown = [r["host"] for r in services if r["status"] == "UNKNOWN"]
+    if unknown:
+        raise errors.Unavailable(
+            f"Nova cannot reach the cell of host {unknown[0]}"
+        )
+    return [nova_facts.service(raw) for raw in services]
 
 
-def _negotiated(nova: Any) -> api_versions.APIVersion:
-    """Return the API version to use with this Nova.
+def _newest(nova: Any) -> api_versions.APIVersion:
+    """Return the newest API version that this Nova offers.
 
     :raises errors.Refused: it offers none that is new enough.
     """
@@ -318,7 +402,7 @@ def _negotiated(nova: Any) -> api_versions.APIVersion:
             f"Nova offers API versions up to {newest.get_string()}, recovery"
             f" needs {OLDEST.get_string()} (Pike): upgrade Nova"
         )
-    return min(newest, NEWEST)
+    return newest
 
 
 def _downgraded(response: Any) -> errors.Unavailable:
@@ -354,51 +438,3 @@ def _evacuation_error(
 def _subject(key: str, query: Mapping[str, Any]) -> str:
     host = query.get("host") or query.get("source_compute")
     return f"the {key} of host {host}" if host else f"the {key}"
-
-
-def _moment(text: str | None) -> datetime.datetime:
-    if not text:
-        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
-    return clock.parse(text)
-
-
-def _service(raw: Mapping[str, Any]) -> model.Service:
-    return model.Service(
-        id=raw["id"],
-        host=raw["host"],
-        up=raw["state"] == "up",
-        forced_down=raw["forced_down"],
-        disabled=raw["status"] == "disabled",
-        disabled_reason=raw["disabled_reason"],
-        updated_at=_moment(raw["updated_at"]),
-    )
-
-
-def _instance(raw: Mapping[str, Any]) -> model.Instance:
-    # An API that cannot reach a cell lists its instances without details.
-    vm_state = raw.get("OS-EXT-STS:vm_state") or "unknown"
-    return model.Instance(
-        id=raw["id"],
-        name=raw.get("name", ""),
-        host=raw.get("OS-EXT-SRV-ATTR:host"),
-        node=raw.get("OS-EXT-SRV-ATTR:hypervisor_hostname"),
-        vm_state=vm_state,
-        task_state=raw.get("OS-EXT-STS:task_state"),
-        volume_backed=raw.get("image") == "",
-        deleted=vm_state == "deleted" or raw.get("status") == "DELETED",
-        fault=(raw.get("fault") or {}).get("message"),
-        metadata=raw.get("metadata", {}),
-    )
-
-
-def _migration(raw: Mapping[str, Any]) -> model.Migration:
-    return model.Migration(
-        id=raw["id"],
-        instance=raw["instance_uuid"],
-        type=raw["migration_type"],
-        status=raw["status"],
-        source=raw["source_compute"],
-        destination=raw["dest_compute"],
-        created_at=_moment(raw["created_at"]),
-        updated_at=_moment(raw["updated_at"] or raw["created_at"]),
-    )

@@ -43,6 +43,20 @@ _OPTS = [
         " of an action.",
     ),
     cfg.StrOpt(
+        "webhook_url",
+        secret=True,
+        help="URL to which a JSON message is posted when a recovery starts,"
+        " is paused and has ended. It often carries a token, so it is here"
+        " and not in the policy, which executions show.",
+    ),
+    cfg.FloatOpt(
+        "webhook_timeout",
+        default=5.0,
+        min=0.1,
+        max=10.0,
+        help="Seconds that one message to webhook_url may take.",
+    ),
+    cfg.StrOpt(
         "workflow_endpoint_override",
         help="URL of Mistral's API (with /v2), instead of the catalogue's.",
     ),

@@ -6,6 +6,7 @@
   x Refused            ends the recovery: going on could do harm, or what was
                        asked for cannot be
     - NotAllowed       the caller may not use these actions
+    - Conflict         what it is about is in another state by now
   x Unavailable        the action runs again: a service did not answer
   x EvacuationRefused  Nova refused one instance; the others go on
     - InstanceGone     that instance does not exist any more
@@ -26,6 +27,10 @@ class Refused(HostRecoveryError):
 
 class NotAllowed(Refused):
     """The caller may not use these actions."""
+
+
+class Conflict(Refused):
+    """What the request is about is in another state by now."""
 
 
 class Unavailable(HostRecoveryError):

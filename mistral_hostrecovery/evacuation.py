@@ -1,55 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The actions that evacuate, watch and report, one class each.
+"""The actions that evacuate and watch, one class each.
 
-Each looks at Nova, lets :mod:`progress` decide, and acts on that.
+Each looks at Nova, lets :mod:`progress` and :mod:`barrier` decide, and acts
+on that.
 """
 
-import collections
-from collections.abc import Mapping
-import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_log import log as logging
 
 from mistral_hostrecovery import action
+from mistral_hostrecovery import barrier
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import fencing
+from mistral_hostrecovery import memory as memory_module
 from mistral_hostrecovery import model
+from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
-from mistral_hostrecovery import report
+from mistral_hostrecovery import states
+from mistral_hostrecovery import storage
 
 LOG = logging.getLogger(__name__)
 
-#: An evacuation that has not moved for so long, in seconds, is looked at more
-#: closely: its destination may have died.
-STUCK_SECONDS = 60.0
-
-#: Nova judges its own services by its clocks, so they agree to within its
-#: service_down_time (60 s); twice that is safe for "changed since".
-CLOCK_MARGIN = 120.0
-
-#: How long after the deadline the report still waits for Nova, in seconds.
-REPORT_SECONDS = 300.0
+#: States in which Nova evacuates an instance as it is.
+_EVACUABLE = frozenset({"active", "stopped", "error"})
 
 
 class Evacuate(action.HostRecoveryAction):
-    """See to it that each instance of the plan is being evacuated.
+    """See to it that each instance of this wave is being evacuated.
 
     One bounded batch in each run. Right before it, Nova is asked again
     whether the host is still fenced, isolated and ours, and whether an
     evacuation of an instance is under way: such an instance is not asked.
+    Instances that are to start or to stop after they moved do so here too.
 
     :param host: result of hostrecovery.confirm_failed_host.
     :param plan: id of the task that ran hostrecovery.plan_recovery.
     :param isolated_at: from the result of hostrecovery.isolate_host.
     :param evacuated: id of the task that ran this action in the round
         before; null in the first one.
+    :param wave: number of the wave that goes on; the first is 1.
     :returns: object with state "asked", or "refused" and the reason why
         nothing more may be asked; refused: by instance, why Nova refuses it;
         settled: false if a request may still show up.
@@ -61,17 +58,21 @@ class Evacuate(action.HostRecoveryAction):
         plan: str,
         isolated_at: str,
         evacuated: str | None = None,
+        wave: int = 1,
     ) -> None:
         super().__init__()
         self.host = host
         self.plan = plan
         self.isolated_at = isolated_at
         self.evacuated = evacuated
+        self.wave = wave
 
     def _perform(self, call: action.Call) -> Any:
-        settings = policy.Policy(**self.host["policy"])
+        settings = observation.settings(self.host)
         made = plan.Plan.from_dict(call.mistral.result(self.plan))
-        rules = progress.Rules(made.baseline, settings.max_attempts)
+        rules = observation.rules(made, settings, self.wave)
+        scope = barrier.scope(made.recover, self.wave)
+        turn = {"wave": self.wave, "wave_began_at": self._began_at(call)}
         nova = call.cloud()
 
         here = {i.id: i for i in nova.instances(self.host["host"])}
@@ -91,19 +92,19 @@ class Evacuate(action.HostRecoveryAction):
                 facts,
                 rules,
             )
-            for v in made.recover
+            for v in scope
         }
         why_stopped = (
             self._why_unsafe(call, services)
             or progress.why_returned(self.host["host"], records, rules)
-            or _why_late(self.host)
+            or observation.why_late(self.host)
         )
         if why_stopped:
-            return _stopped(why_stopped, facts.memory, steps)
+            return {**turn, **_stopped(why_stopped, facts.memory, steps)}
 
         asks = [
-            v
-            for v in made.recover
+            _ask(v, here[v.instance])
+            for v in scope
             if steps[v.instance].next is progress.Next.ASK
         ]
         # One that is stuck on a host which is down must not keep the others.
@@ -117,54 +118,80 @@ class Evacuate(action.HostRecoveryAction):
         sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
         memory = _learned(facts, sent, settings)
         if sent.why_stopped:
-            return _stopped(sent.why_stopped, memory, steps)
-        memory = self._stop_restarted(nova, made, facts, rules, memory)
+            return {**turn, **_stopped(sent.why_stopped, memory, steps)}
+        acts = self._acts(nova, made, scope, here, facts, rules)
+        acted = batch.act(nova, acts, call.stopwatch)
+        memory = _acted(memory, acted)
 
-        answered = len(sent.accepted) + len(sent.refused)
+        left = len(asks) - len(sent.accepted) - len(sent.refused)
+        left += len(acts) - len(acted.accepted) - len(acted.refused)
         unclear = len(sent.unclear) + sum(
             s.next is progress.Next.UNCLEAR for s in steps.values()
         )
-        if answered < len(asks) or unclear:
-            doubt = f"; {sent.trouble}" if sent.trouble else ""
+        if left or unclear:
+            trouble = sent.trouble or acted.trouble
+            doubt = f"; {trouble}" if trouble else ""
             return action.again(
-                f"{len(asks) - answered} instances of host"
-                f" {self.host['host']} are still to be asked, of {unclear} it"
-                f" is unclear whether Nova has been asked{doubt}",
-                getattr(sent.trouble, "retry_after", 0.0),
+                f"{left} instances of host {self.host['host']} are still to"
+                f" be asked, of {unclear} it is unclear whether Nova has been"
+                f" asked{doubt}",
+                getattr(trouble, "retry_after", 0.0),
+                **turn,
                 **memory.to_dict(),
             )
-        return {"state": "asked", "settled": True, **memory.to_dict()}
+        return {
+            "state": "asked",
+            "settled": True,
+            **turn,
+            **memory.to_dict(),
+        }
+
+    def _began_at(self, call: action.Call) -> str:
+        """Return when this wave began, which its first run says."""
+        for said in (
+            call.carried,
+            observation.result(call, self.evacuated),
+        ):
+            if said.get("wave") == self.wave and "wave_began_at" in said:
+                began_at: str = said["wave_began_at"]
+                return began_at
+        return clock.stamp(clock.now())
 
     def _memory(
         self,
         call: action.Call,
         settings: policy.Policy,
         records: list[model.Migration],
-    ) -> progress.Memory:
+    ) -> memory_module.Memory:
         """Return what this run knows about requests sent before it."""
-        memory = progress.Memory.from_dict(call.carried)
-        refused = {**_result(call, self.evacuated).get("refused", {})}
-        refused.update(memory.refused)
-        unclear = dict(memory.unclear)
+        said = memory_module.Memory.from_dict(call.carried)
+        earlier = memory_module.Memory.from_dict(
+            observation.result(call, self.evacuated)
+        )
+        unclear = dict(said.unclear)
         grace = settings.answer_grace
         if "dead_run_at" in call.carried:
             # The run before died and may have asked for anything.
             until = clock.later(
                 clock.parse(call.carried["dead_run_at"]), grace
             )
-            unclear[progress.EVERYBODY] = progress.Unclear(
+            unclear[memory_module.EVERYBODY] = memory_module.Unclear(
                 until, progress.baseline(records)
             )
         elif self.host["settled_at"] and self.evacuated is None:
             # So may the recovery before, which did not end in order.
             unclear.setdefault(
-                progress.EVERYBODY,
-                progress.Unclear(
+                memory_module.EVERYBODY,
+                memory_module.Unclear(
                     clock.parse(self.host["settled_at"]),
                     progress.baseline(records),
                 ),
             )
-        return progress.Memory(refused, unclear)
+        return memory_module.Memory(
+            {**earlier.refused, **said.refused},
+            unclear,
+            {**earlier.acts, **said.acts},
+        )
 
     def _why_unsafe(
         self, call: action.Call, services: list[model.Service]
@@ -177,266 +204,174 @@ class Evacuate(action.HostRecoveryAction):
             clock.parse(self.isolated_at),
         )
 
-    def _stop_restarted(
+    def _acts(
         self,
         nova: cloud.Cloud,
         made: plan.Plan,
+        scope: Sequence[model.Verdict],
+        here: Mapping[str, model.Instance],
         facts: progress.Facts,
         rules: progress.Rules,
-        memory: progress.Memory,
-    ) -> progress.Memory:
-        """Stop what had been stopped and was started by Nova on the way."""
-        restarted = [
+    ) -> list[tuple[str, progress.Next]]:
+        """Return which instances are to be started, stopped or confirmed."""
+        looked_at = [
             v
-            for v in made.recover
-            if progress.needs_stop(v, facts.ours(v.instance, rules))
+            for v in scope
+            if v.first == states.CONFIRM
+            or progress.needs_a_look(v, facts.ours(v.instance, rules), rules)
         ]
-        if not restarted:
-            return memory
-        refused = dict(memory.refused)
+        if not looked_at:
+            return []
         try:
-            changed = nova.changed_instances(_since(made))
-            for verdict in restarted:
-                place = _place(changed, verdict.instance, self.host["host"])
-                step = progress.next_step(verdict, place, facts, rules)
-                if step.next is progress.Next.STOP:
-                    LOG.info("%s: %s", verdict.instance, step.reason)
-                    self._stop(nova, verdict.instance, refused)
+            changed = nova.changed_instances(observation.since(made))
         except errors.HostRecoveryError as exc:
-            # The next round stops it: what this batch sent must not be lost.
+            # The next round acts: what this batch sent must not be lost.
             LOG.warning("%s", exc)
-        return progress.Memory(refused, memory.unclear)
-
-    def _stop(
-        self, nova: cloud.Cloud, instance: str, refused: dict[str, str]
-    ) -> None:
-        try:
-            nova.stop(instance)
-        except errors.Refused as exc:
-            refused[instance] = str(exc)
+            return []
+        steps = [
+            (
+                v.instance,
+                progress.next_step(
+                    v,
+                    observation.place(
+                        {**changed, **here}, v.instance, self.host["host"]
+                    ),
+                    facts,
+                    rules,
+                ).next,
+            )
+            for v in looked_at
+        ]
+        return [(name, step) for name, step in steps if step in progress.ACTS]
 
 
 class WaitForState(action.HostRecoveryAction):
-    """Look once how far the instances of the plan are; never waits itself.
+    """Look once how far the instances of this wave are; never waits itself.
 
     :param host: result of hostrecovery.confirm_failed_host.
     :param plan: id of the task that ran hostrecovery.plan_recovery.
     :param evacuated: id of the task that ran hostrecovery.evacuate last.
-    :returns: object with state "again" when instances are to be asked again
-        now, or "done" when there is nothing more to wait for.
-    """
-
-    def __init__(self, host: Any, plan: str, evacuated: str) -> None:
-        super().__init__()
-        self.host = host
-        self.plan = plan
-        self.evacuated = evacuated
-
-    def _perform(self, call: action.Call) -> Any:
-        settings = policy.Policy(**self.host["policy"])
-        made = plan.Plan.from_dict(call.mistral.result(self.plan))
-        rules = progress.Rules(made.baseline, settings.max_attempts)
-        earlier = _result(call, self.evacuated)
-        may_ask = earlier["state"] == "asked"
-        late = _why_late(self.host)
-        nova = call.cloud()
-        facts = _facts(nova, self.host["host"], made, earlier)
-        told = progress.tell(self.host["host"], made.recover, facts, rules)
-        if not late and not progress.worth_a_look(made.recover, facts, rules):
-            return action.again(told)
-        changed = nova.changed_instances(_since(made))
-        steps = collections.Counter(
-            progress.next_step(
-                v, _place(changed, v.instance, self.host["host"]), facts, rules
-            ).next
-            for v in made.recover
-        )
-        unfinished = sum(steps[n] for n in progress.UNFINISHED)
-        due = steps[progress.Next.ASK] + steps[progress.Next.STOP]
-        if due and may_ask and not late:
-            return {"state": "again", "progress": told}
-        waiting = steps[progress.Next.WAIT] + steps[progress.Next.UNCLEAR]
-        if may_ask:
-            waiting += steps[progress.Next.PAUSE]
-        if waiting and not late:
-            return action.again(told)
-        ended = late or earlier.get("reason")
-        return {"state": "done", "reason": ended if unfinished else None}
-
-
-class ReportRecovery(action.HostRecoveryAction):
-    """Say what became of each instance that was on the failed host.
-
-    Lists the host once more, so that an instance which appeared there after
-    the plan was made gets an outcome too.
-
-    :param host: result of hostrecovery.confirm_failed_host; null if that
-        task failed.
-    :param plan: id of the task that ran hostrecovery.plan_recovery; null if
-        there is no plan.
-    :param evacuated: id of the task that ran hostrecovery.evacuate last;
-        null if nothing was asked.
-    :param reason: why the recovery ended early; null if it did not.
-    :param lost: true if it is not known what the last requests were.
-    :returns: the report, with state "recovered", "failed" or "refused".
+    :param wave: number of the wave that goes on; the first is 1.
+    :returns: object with state "again" when instances are to be asked now,
+        those of this wave or of the next, and the number of that wave; or
+        "done" when there is nothing more to wait for.
     """
 
     def __init__(
-        self,
-        host: Any = None,
-        plan: str | None = None,
-        evacuated: str | None = None,
-        reason: str | None = None,
-        lost: bool = False,
+        self, host: Any, plan: str, evacuated: str, wave: int = 1
     ) -> None:
         super().__init__()
         self.host = host
         self.plan = plan
         self.evacuated = evacuated
-        self.reason = reason
-        self.lost = lost
+        self.wave = wave
 
     def _perform(self, call: action.Call) -> Any:
-        host = self.host or {}
-        name = host.get("host")
-        made = None
-        earlier = _result(call, self.evacuated)
-        why_ended = self.reason or host.get("reason") or earlier.get("reason")
-        if self.plan:
-            made = plan.Plan.from_dict(call.mistral.result(self.plan))
-        outcomes: list[model.Outcome] = []
-        warnings = list(made.warnings) if made else []
-        if name:
-            try:
-                outcomes = self._outcomes(call.cloud(), name, made, earlier)
-            except (errors.Unavailable, errors.Refused) as exc:
-                give_up = clock.later(super()._deadline(call), REPORT_SECONDS)
-                if isinstance(exc, errors.Unavailable) and (
-                    clock.now() < give_up
-                ):
-                    raise
-                outcomes = report.unknown(made.verdicts if made else ())
-                warnings.append(str(exc))
-        return report.build(
-            name,
-            call.execution.id if call.execution else None,
-            outcomes,
-            planned=made is not None,
-            why_ended=why_ended,
-            settled=not self.lost
-            and earlier.get("settled", self.evacuated is None),
-            started_at=call.started_at,
-            ended_at=clock.now(),
-            facts={
-                key: host[key]
-                for key in ("fenced_by", "failed_at", "prior_reason", "policy")
-                if host.get(key) is not None
-            },
-            warnings=warnings,
+        settings = observation.settings(self.host)
+        made = plan.Plan.from_dict(call.mistral.result(self.plan))
+        earlier = observation.result(call, self.evacuated)
+        rules = observation.rules(made, settings, self.wave)
+        scope = barrier.scope(made.recover, self.wave)
+        late = observation.why_late(self.host)
+        nova = call.cloud()
+        facts = observation.facts(nova, self.host["host"], made, earlier)
+        told = progress.tell(self.host["host"], made.recover, facts, rules)
+        wave_late = _is_wave_late(earlier, settings)
+        if not (late or wave_late) and not progress.worth_a_look(
+            scope, facts, rules
+        ):
+            return action.again(told)
+        changed = nova.changed_instances(observation.since(made))
+        steps = {
+            v.instance: progress.next_step(
+                v,
+                observation.place(changed, v.instance, self.host["host"]),
+                facts,
+                rules,
+            ).next
+            for v in scope
+        }
+        looked = barrier.look(
+            scope,
+            steps,
+            barrier.Situation(
+                self.wave,
+                max((w.wave for w in made.waves), default=self.wave),
+                may_ask=earlier["state"] == "asked",
+                late=late is not None,
+                wave_late=wave_late,
+                hold=settings.on_wave_failure == "hold",
+            ),
         )
-
-    def _deadline(self, call: action.Call) -> datetime.datetime:
-        # Without Mistral there is no report: only its retries end that.
-        return datetime.datetime.max.replace(tzinfo=datetime.UTC)
-
-    def _outcomes(
-        self,
-        nova: cloud.Cloud,
-        host: str,
-        made: plan.Plan | None,
-        earlier: Mapping[str, Any],
-    ) -> list[model.Outcome]:
-        instances = nova.instances(host)
-        if made is None:
-            reason = "no plan was made: see the reason of the report"
-            return report.late_arrivals(instances, (), reason)
-        outcomes = report.late_arrivals(
-            instances,
-            [v.instance for v in made.verdicts],
-            "appeared on the host after the plan was made: start the recovery"
-            " again",
+        if looked.turn is barrier.Turn.WAIT:
+            return action.again(told)
+        if looked.turn is barrier.Turn.AGAIN:
+            return {"state": "again", "wave": looked.wave, "progress": told}
+        unfinished = progress.UNFINISHED & set(steps.values())
+        ended = looked.held or (
+            (late or earlier.get("reason")) if unfinished else None
         )
-        facts = _facts(nova, host, made, earlier)
-        changed = nova.changed_instances(_since(made))
-        rules = progress.Rules(
-            made.baseline, self.host["policy"]["max_attempts"]
-        )
-        for verdict in made.verdicts:
-            if verdict.recover:
-                place = _place(changed, verdict.instance, host)
-                outcomes.append(
-                    progress.conclude(verdict, place, facts, rules)
-                )
-            else:
-                outcomes.append(report.left(verdict))
-        return outcomes
+        return {"state": "done", "wave": self.wave, "reason": ended}
 
 
-def _result(call: action.Call, task_id: str | None) -> Mapping[str, Any]:
-    """Return the result of an earlier task, {} if there was none."""
-    if task_id is None:
-        return {}
-    result: Mapping[str, Any] = call.mistral.result(task_id)
-    return result
+def _is_wave_late(
+    evacuated: Mapping[str, Any], settings: policy.Policy
+) -> bool:
+    began_at = evacuated.get("wave_began_at")
+    if settings.wave_deadline is None or began_at is None:
+        return False
+    until = clock.later(clock.parse(began_at), settings.wave_deadline)
+    return clock.now() >= until
 
 
-def _why_late(host: Mapping[str, Any]) -> str | None:
-    if clock.now() < clock.parse(host["deadline"]):
-        return None
-    return (
-        f"the recovery of host {host['host']} passed its deadline"
-        f" {host['deadline']}"
+def _ask(verdict: model.Verdict, seen: model.Instance) -> batch.Ask:
+    """Return how Nova is to be asked for an instance."""
+    if verdict.halted:
+        how = cloud.Evacuation.HALTED
+    elif verdict.disk == storage.SHARED:
+        how = cloud.Evacuation.GUARDED
+    else:
+        how = cloud.Evacuation.PLAIN
+    reset = verdict.first == states.RESET and (
+        seen.vm_state not in _EVACUABLE
+        or (seen.task_state or "").startswith("rebuild")
     )
-
-
-def _since(made: plan.Plan) -> datetime.datetime:
-    return clock.later(made.listed_at, -CLOCK_MARGIN)
-
-
-def _place(
-    changed: Mapping[str, model.Instance], instance: str, host: str
-) -> progress.Place:
-    """Return where an instance is, which Nova lists only if it changed."""
-    seen = changed.get(instance)
-    return progress.Place(seen is None or seen.host == host, seen)
-
-
-def _facts(
-    nova: cloud.Cloud,
-    host: str,
-    made: plan.Plan,
-    earlier: Mapping[str, Any],
-) -> progress.Facts:
-    """Look at the evacuations, and at their destinations if one is stuck."""
-    evacuations = progress.group(nova.migrations(host, evacuations_only=True))
-    stuck = clock.later(clock.now(), -STUCK_SECONDS)
-    lost: frozenset[str] = frozenset()
-    if any(
-        records[0].status in progress.OPEN and records[0].updated_at < stuck
-        for v in made.recover
-        if (records := evacuations.get(v.instance))
-    ):
-        lost = fencing.lost(nova.services())
-    memory = progress.Memory.from_dict(earlier)
-    return progress.Facts(clock.now(), evacuations, lost, memory)
+    # From error, where a failed attempt leaves it, Nova would start it.
+    failed = verdict.halted and seen.vm_state == "error"
+    return batch.Ask(verdict.instance, how, reset or failed)
 
 
 def _learned(
     facts: progress.Facts, sent: batch.Sent, settings: policy.Policy
-) -> progress.Memory:
+) -> memory_module.Memory:
     """Return what the next run has to know about this batch."""
     until = clock.later(clock.now(), settings.answer_grace)
     unclear = dict(facts.memory.unclear)
     for instance in sent.unclear:
         records = facts.evacuations.get(instance)
         newest = records[0].id if records else 0
-        unclear[instance] = progress.Unclear(until, newest)
-    return progress.Memory({**facts.memory.refused, **sent.refused}, unclear)
+        unclear[instance] = memory_module.Unclear(until, newest)
+    return memory_module.Memory(
+        {**facts.memory.refused, **sent.refused}, unclear, facts.memory.acts
+    )
+
+
+def _acted(
+    memory: memory_module.Memory, acted: batch.Sent
+) -> memory_module.Memory:
+    """Return what the next run has to know about starts and stops."""
+    now = clock.now()
+    acts = dict(memory.acts)
+    for instance in acted.accepted:
+        acts[instance] = (acts.get(instance, (0, now))[0] + 1, now)
+    return memory_module.Memory(
+        {**memory.refused, **acted.refused}, memory.unclear, acts
+    )
 
 
 def _stopped(
     reason: str,
-    memory: progress.Memory,
+    memory: memory_module.Memory,
     steps: Mapping[str, progress.Step],
 ) -> dict[str, Any]:
     """Return the result that ends all asking."""

@@ -10,7 +10,7 @@ input of a task that polls would grow Mistral's database with every poll.
 """
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 import datetime
 import json
@@ -30,6 +30,9 @@ FINAL = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
 #: again and again.
 _results: collections.OrderedDict[str, Any] = collections.OrderedDict()
 _RESULTS_KEPT = 16
+
+#: How many executions of the workflow count as those of this storm.
+_EXECUTIONS_READ = 50
 
 #: How many runs of its task an action looks back at.
 _RUNS_READ = 8
@@ -140,6 +143,39 @@ class Executions:
                 _results.popitem(last=False)
             known = _results[task_id] = _decoded(found.get("result"))
         return known
+
+    def task_began_at(self, task_id: str) -> datetime.datetime:
+        """Return when a task began, whatever runs of it there were.
+
+        :raises errors.Refused: there is no such task.
+        """
+        found = self._get(f"/tasks/{task_id}")
+        if found is None:
+            raise errors.Refused(f"Mistral has no task {task_id}")
+        return clock.parse(found["created_at"])
+
+    def recoveries(
+        self, projects: Iterable[str], workflow: str, since: datetime.datetime
+    ) -> list[dict[str, Any]]:
+        """Return the newest executions of a workflow that matter now.
+
+        :param since: one that ended before does not.
+        :returns: as Mistral shows them, with their inputs read.
+        """
+        found: list[dict[str, Any]] = []
+        for project in projects:
+            answer = self._get(
+                f"/executions?workflow_name={workflow}&project_id={project}"
+                f"&limit={_EXECUTIONS_READ}&sort_keys=created_at"
+                "&sort_dirs=desc"
+            )
+            found += (answer or {}).get("executions", [])
+        return [
+            {**raw, "input": _decoded(raw.get("input")) or {}}
+            for raw in found
+            if raw["state"] not in FINAL
+            or clock.parse(raw["updated_at"]) >= since
+        ]
 
     def own_project(self) -> str | None:
         """Return the project of the service credentials."""

@@ -141,6 +141,18 @@ def ownership(service: model.Service, execution: str) -> str:
     return f"{reason} (before: {prior[:room]})"
 
 
+def why_not_owned(
+    service: model.Service | None, host: str, execution: str
+) -> str | None:
+    """Return why *execution* must not write for *host*, None if it owns it."""
+    if service is None:
+        return f"the nova-compute service of host {host} is gone from Nova"
+    if owner(service) != execution:
+        other = service.disabled_reason
+        return f"host {host} is no longer owned by this recovery but: {other}"
+    return None
+
+
 def why_unsafe(
     service: model.Service | None,
     host: str,
@@ -154,20 +166,18 @@ def why_unsafe(
     :param isolated_at: when this execution's isolation last changed the row.
     """
     if service is None:
-        return f"the nova-compute service of host {host} is gone from Nova"
+        return why_not_owned(service, host, execution)
     if not service.forced_down:
         return f"host {host} is no longer forced down: somebody cleared it"
     if not service.disabled:
         return f"host {host} is no longer disabled: somebody enabled it"
-    if owner(service) != execution:
-        other = service.disabled_reason
-        return f"host {host} is no longer owned by this recovery but: {other}"
-    if service.updated_at > isolated_at:
+    doubt = why_not_owned(service, host, execution)
+    if doubt is None and service.updated_at > isolated_at:
         return (
             f"nova-compute on host {host} has reported since the host was"
             " isolated, so the host runs: fence it, then start again"
         )
-    return None
+    return doubt
 
 
 def lost(services: Iterable[model.Service]) -> frozenset[str]:

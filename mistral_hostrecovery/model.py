@@ -13,6 +13,21 @@ from typing import Any
 #: Longest instance name that results and reports carry.
 NAME_LENGTH = 32
 
+#: Longest text of somebody else that a sentence of ours carries.
+_TEXT_LENGTH = 48
+
+
+def printable(text: str) -> str:
+    """Return a foreign text so that it can be part of a sentence.
+
+    Tenants choose names and values: control characters and look-alikes are
+    escaped, so that a log shows what is there.
+    """
+    shown = ascii(text)[1:-1]
+    if len(shown) <= _TEXT_LENGTH:
+        return shown
+    return shown[:_TEXT_LENGTH] + "..."
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
@@ -41,8 +56,50 @@ class Instance:
     task_state: str | None = None
     volume_backed: bool = False
     deleted: bool = False
+    #: False for one that was never started anywhere.
+    launched: bool = True
     fault: str | None = None
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: None for a volume-backed instance.
+    image: str | None = None
+    flavor: "Flavor | None" = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flavor:
+    """What an instance was made from, as it was then."""
+
+    name: str
+    extra_specs: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Image:
+    """What a root disk was made from."""
+
+    id: str
+    name: str
+    #: Published by an administrator, not a tenant's own.
+    public: bool
+    tags: frozenset[str]
+    properties: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "tags": sorted(self.tags)}
+
+
+#: Migrations that are over; any other may still end on its destination.
+OVER = frozenset(
+    {
+        "completed",
+        "done",
+        "failed",
+        "error",
+        "cancelled",
+        "confirmed",
+        "reverted",
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,9 +140,16 @@ class Candidate:
     #: Where an open live migration or resize takes it, "?" if unknown.
     moving_to: str | None
     metadata: dict[str, str]
+    #: False for one that was never started anywhere.
+    launched: bool = True
+    #: An evacuation of it is under way already.
+    evacuating: bool = False
+    image: str | None = None
+    #: Where its flavor stands among those of the host.
+    flavor: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return _without_defaults(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,15 +158,39 @@ class Verdict:
 
     instance: str
     name: str
-    #: vm_state when the plan was made; the instance is to end like this.
+    #: vm_state when the plan was made.
     was: str
     #: volume, shared, local or unknown.
     disk: str
     recover: bool
     reason: str
+    #: The wave in which it is evacuated; the first is 1.
+    wave: int = 1
+    #: The later wave in which it is started, None if Nova does that.
+    start: int | None = None
+    #: What is done before it is asked to evacuate, see :mod:`states`.
+    first: str | None = None
+    #: Evacuated so that it ends stopped (Nova 2.95).
+    halted: bool = False
+    #: It is to end stopped.
+    stopped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return _without_defaults(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wave:
+    """Instances that come back together."""
+
+    wave: int
+    #: None for the wave that only moves what later ones start.
+    priority: int | None
+    evacuate: int
+    start: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return _without_defaults(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,17 +200,22 @@ class Outcome:
     instance: str
     name: str
     was: str
-    #: recovered, failed, unfinished, left or gone.
+    #: recovered, failed, unfinished, left, gone; planned in a dry run.
     outcome: str
     reason: str
     destination: str | None = None
     requested_at: str | None = None
     recovered_at: str | None = None
+    wave: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it without what it does not have: 1,000 must stay small."""
-        return {
-            key: value
-            for key, value in dataclasses.asdict(self).items()
-            if value is not None
-        }
+        return _without_defaults(self)
+
+
+def _without_defaults(fact: Any) -> dict[str, Any]:
+    return {
+        field.name: value
+        for field in dataclasses.fields(fact)
+        if (value := getattr(fact, field.name)) != field.default
+    }

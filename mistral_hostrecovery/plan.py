@@ -13,54 +13,27 @@ from typing import Any
 
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
+from mistral_hostrecovery import layers
 from mistral_hostrecovery import model
 from mistral_hostrecovery import policy as policy_module
+from mistral_hostrecovery import states
 from mistral_hostrecovery import storage
-
-#: An instance's own say: true or false in its metadata.
-RECOVER_KEY = "hostrecovery:recover"
-
-#: All metadata that decides anything; nothing else is carried around.
-KEYS = frozenset({RECOVER_KEY})
-
-#: Longest metadata value that is looked at: "true" and "false" are short,
-#: what is longer is somebody's mistake and must not fill the results.
-_VALUE_LENGTH = 64
-
-_BOOLEANS = {"true": True, "false": False}
-
-#: Why Nova refuses to evacuate (HTTP 409, compute/api.py allows active,
-#: stopped and error only), and what the operator can do.
-_REFUSED_STATES = {
-    "paused": "reset its state to active, then start the recovery again"
-    " (it boots, what was paused is lost)",
-    "suspended": "reset its state to active, then start the recovery again"
-    " (it boots, what was suspended is lost)",
-    "rescued": "reset its state to active, then start the recovery again"
-    " (it boots from its own disk)",
-    "resized": "confirm the resize, then start the recovery again",
-    "building": "it never ran: delete it and create it again",
-    "shelved": "unshelve it once the host is back",
-    "shelved_offloaded": "it is on no host: unshelve it",
-    "soft-delete": "it is deleted: restore it once the host is back",
-}
-
-
-#: Migrations that are over; any other may still end on its destination.
-_OVER = frozenset(
-    {
-        "completed",
-        "done",
-        "failed",
-        "error",
-        "cancelled",
-        "confirmed",
-        "reverted",
-    }
-)
+from mistral_hostrecovery import waves
 
 #: What this package decides about the list itself.
 _NOT_FILTERS = frozenset({"host", "all_tenants"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What may say something about the instances, besides themselves."""
+
+    host: str
+    flavors: Sequence[model.Flavor]
+    images: Mapping[str, model.Image]
+    aggregates: Sequence[model.Aggregate]
+    #: Nova can leave an evacuated instance stopped (2.95).
+    can_halt: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +44,7 @@ class Plan:
     #: Newest evacuation record when the instances were listed.
     baseline: int
     verdicts: Sequence[model.Verdict]
+    waves: Sequence[model.Wave]
     warnings: Sequence[str]
 
     @property
@@ -82,6 +56,7 @@ class Plan:
             "listed_at": clock.stamp(self.listed_at),
             "baseline": self.baseline,
             "verdicts": [v.to_dict() for v in self.verdicts],
+            "waves": [w.to_dict() for w in self.waves],
             "warnings": list(self.warnings),
         }
 
@@ -91,6 +66,7 @@ class Plan:
             clock.parse(raw["listed_at"]),
             raw["baseline"],
             [model.Verdict(**v) for v in raw["verdicts"]],
+            [model.Wave(**w) for w in raw["waves"]],
             raw["warnings"],
         )
 
@@ -116,42 +92,16 @@ def moving_to(
     return {
         m.instance: m.destination or "an unknown host"
         for m in newest.values()
-        if m.status not in _OVER
+        if m.status not in model.OVER
         and m.destination != m.source
         and m.destination not in lost_hosts
     }
 
 
-def candidate(
-    instance: model.Instance, selected: bool, moving: str | None
-) -> model.Candidate:
-    """Return what the plan looks at; 1,000 of these must stay small."""
-    return model.Candidate(
-        instance.id,
-        instance.name[: model.NAME_LENGTH],
-        instance.vm_state,
-        instance.task_state,
-        instance.node,
-        instance.volume_backed,
-        selected,
-        moving,
-        own_metadata(instance.metadata),
-    )
+def host_of(search_opts: Any) -> str:
+    """Return the name of the host that a request is about.
 
-
-def own_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of an instance's metadata that decides anything."""
-    return {
-        key: value[:_VALUE_LENGTH]
-        for key, value in metadata.items()
-        if key in KEYS
-    }
-
-
-def check_request(search_opts: Any, on_shared_storage: Any) -> str:
-    """Return the name of the failed host that the request is about.
-
-    :raises errors.Refused: the request is not what the workflow asks for.
+    :raises errors.Refused: it names none.
     """
     if not isinstance(search_opts, Mapping):
         raise errors.Refused(
@@ -164,101 +114,216 @@ def check_request(search_opts: Any, on_shared_storage: Any) -> str:
             f"search_opts has the host {host!r}: give the name of the failed"
             ' host, as in {"host": "compute-1"}'
         )
+    return host.strip()
+
+
+def check_request(search_opts: Any, on_shared_storage: Any) -> str:
+    """Return the name of the failed host that the request is about.
+
+    :raises errors.Refused: the request is not what the workflow asks for.
+    """
+    host = host_of(search_opts)
     if not isinstance(on_shared_storage, bool):
         raise errors.Refused(
             f"on_shared_storage of host {host} is {on_shared_storage!r}:"
             " give true or false"
         )
-    return host.strip()
+    return host
 
 
 def judge(
     candidates: Iterable[model.Candidate],
     disks: Mapping[str, tuple[str, str]],
+    around: Surroundings,
     policy: policy_module.Policy,
-) -> tuple[list[model.Verdict], list[str]]:
-    """Return one verdict for each instance, and the warnings.
+) -> tuple[list[model.Verdict], list[model.Wave], list[str]]:
+    """Return one verdict for each instance, the waves, and the warnings.
 
     :param disks: ``{instance id: (place, how)}``, see :mod:`storage`.
+    :raises errors.Refused: this Nova cannot do what the policy says.
     """
+    if policy.start != "restore" and not around.can_halt:
+        raise errors.Refused(
+            f"policy start={policy.start} needs a Nova with API version 2.95"
+            " (Yoga or later with all hosts upgraded): use start=restore"
+        )
     verdicts = []
-    warnings = []
+    priorities: dict[str, int] = {}
+    groups: dict[str, str] = {}
+    warnings: list[str] = []
     for candidate in candidates:
-        wanted, source, warning = _wanted(candidate, policy)
-        if warning:
-            warnings.append(warning)
-        disk, how = disks.get(candidate.id, (storage.UNKNOWN, "not looked up"))
-        reason = (
-            _why_impossible(candidate)
-            or _why_unwanted(candidate, wanted, source)
-            or _why_disk_is_lost(disk, how, policy)
+        judgement = _judgement(candidate, disks, around, policy)
+        verdicts.append(judgement.verdict)
+        priorities[candidate.id] = judgement.priority
+        if judgement.group is not None:
+            groups[candidate.id] = judgement.group
+        warnings += judgement.warnings
+    verdicts, made = waves.arrange(
+        verdicts, _together(verdicts, priorities, groups), policy
+    )
+    return verdicts, made, layers.shortened(warnings)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Judgement:
+    verdict: model.Verdict
+    priority: int
+    group: str | None
+    warnings: Sequence[str]
+
+
+def _judgement(
+    candidate: model.Candidate,
+    disks: Mapping[str, tuple[str, str]],
+    around: Surroundings,
+    policy: policy_module.Policy,
+) -> _Judgement:
+    levels = _levels(candidate, around, policy)
+    wanted, local_disk, priority, group = (
+        layers.decide(saying, levels, policy, default)
+        for saying, default in (
+            ("recover", policy.recover),
+            ("local_disk", policy.local_disks),
+            ("priority", policy.priority),
+            ("group", None),
         )
-        verdicts.append(
-            model.Verdict(
-                candidate.id,
-                candidate.name,
-                candidate.vm_state,
-                disk,
-                recover=reason is None,
-                reason=reason or source,
+    )
+    disk, how = disks.get(candidate.id, (storage.UNKNOWN, "not looked up"))
+    handling = states.handling(candidate, traits(candidate, around), policy)
+    guarded = disk == storage.SHARED and not policy.trust_shared_storage
+    reason = (
+        handling.leave
+        or (None if candidate.selected else "not selected by search_opts")
+        or (None if wanted.value else wanted.reason)
+        or _why_disk_is_lost(disk, how, local_disk)
+        or _why_not_halted(guarded, policy)
+    )
+    stopped = (
+        candidate.vm_state == "stopped"
+        or policy.start == "stopped"
+        or handling.first == states.RESET
+    )
+    verdict = model.Verdict(
+        candidate.id,
+        candidate.name,
+        candidate.vm_state,
+        disk,
+        recover=reason is None,
+        reason=reason or _why_recovered(wanted, disk, local_disk, handling),
+        first=handling.first,
+        # Nova leaves what was in error running in any case.
+        halted=around.can_halt
+        and not guarded
+        and candidate.vm_state != "error"
+        and (policy.start != "restore" or handling.first == states.RESET),
+        stopped=stopped,
+    )
+    prefix = f"instance {candidate.id}: "
+    said = [
+        prefix + text
+        for decision in (wanted, local_disk, priority, group)
+        for text in decision.warnings
+    ]
+    return _Judgement(verdict, priority.value, group.value, said)
+
+
+def _levels(
+    candidate: model.Candidate,
+    around: Surroundings,
+    policy: policy_module.Policy,
+) -> list[list[layers.Source]]:
+    """Return who may say something about an instance, from fine to coarse."""
+    levels = [
+        [
+            layers.Source(
+                "instance metadata", candidate.metadata, by_tenant=True
             )
+        ]
+    ]
+    image = around.images.get(candidate.image or "")
+    if image is not None:
+        name = f"image {model.printable(image.name)}"
+        levels.append(
+            [layers.Source(name, image.properties, not image.public)]
         )
-    return verdicts, warnings
+        for tag in sorted(image.tags & set(policy.service_image_tags)):
+            how = (
+                f"{name} has the tag {tag}: its service replaces the instance"
+            )
+            key = policy.recover_keys[:1]
+            levels.append(
+                [layers.Source(name, dict.fromkeys(key, "false"), how=how)]
+            )
+    if candidate.flavor is not None:
+        flavor = around.flavors[candidate.flavor]
+        name = f"flavor {model.printable(flavor.name)}"
+        levels.append([layers.Source(name, flavor.extra_specs)])
+    levels.append(
+        [
+            layers.Source(
+                f"aggregate {model.printable(aggregate.name)}",
+                aggregate.metadata,
+            )
+            for aggregate in around.aggregates
+            if around.host in aggregate.hosts
+        ]
+    )
+    return levels
 
 
-def _wanted(
-    candidate: model.Candidate, policy: policy_module.Policy
-) -> tuple[bool, str, str | None]:
-    """Return whether to recover it, who says so, and a warning.
-
-    A value that means nothing never decides: the next source does.
-    """
-    text = candidate.metadata.get(RECOVER_KEY)
-    default = f"policy recover={str(policy.recover).lower()}"
-    if text is None:
-        return policy.recover, default, None
-    value = _BOOLEANS.get(text.strip().lower())
-    if value is None:
-        warning = (
-            f"instance {candidate.id} sets {RECOVER_KEY}={text!r}, which is"
-            " neither true nor false: ignored"
-        )
-        return policy.recover, default, warning
-    said = str(value).lower()
-    return value, f"instance metadata {RECOVER_KEY}={said}", None
+def traits(candidate: model.Candidate, around: Surroundings) -> dict[str, str]:
+    """Return what its image and its flavor ask of a host."""
+    image = around.images.get(candidate.image or "")
+    properties = image.properties if image else {}
+    if candidate.flavor is None:
+        return properties
+    return {**properties, **around.flavors[candidate.flavor].extra_specs}
 
 
-def _why_impossible(candidate: model.Candidate) -> str | None:
-    """Return why it must not or cannot be evacuated, whoever wants it."""
-    if candidate.moving_to is not None:
-        return (
-            f"may already run on {candidate.moving_to}: a migration there was"
-            " open when the host failed; look there before anything else"
-        )
-    if candidate.task_state == "deleting":
-        return "it was being deleted"
-    cure = _REFUSED_STATES.get(candidate.vm_state)
-    if cure is not None:
-        return (
-            f"Nova does not evacuate an instance that is"
-            f" {candidate.vm_state}: {cure}"
-        )
-    return None
-
-
-def _why_unwanted(
-    candidate: model.Candidate, wanted: bool, source: str
-) -> str | None:
-    if not candidate.selected:
-        return "not selected by search_opts"
-    return None if wanted else source
+def _together(
+    verdicts: Iterable[model.Verdict],
+    priorities: Mapping[str, int],
+    groups: Mapping[str, str],
+) -> dict[str, int]:
+    """Return the priorities, those of a group raised to its highest."""
+    highest: dict[str, int] = {}
+    for verdict in verdicts:
+        group = groups.get(verdict.instance)
+        if verdict.recover and group is not None:
+            least = highest.get(group, 0)
+            highest[group] = max(least, priorities[verdict.instance])
+    return {
+        instance: highest.get(groups.get(instance, ""), priority)
+        for instance, priority in priorities.items()
+    }
 
 
 def _why_disk_is_lost(
-    disk: str, how: str, policy: policy_module.Policy
+    disk: str, how: str, local_disk: layers.Decision
 ) -> str | None:
     if disk in (storage.VOLUME, storage.SHARED):
         return None
-    if policy.local_disks == "rebuild":
+    if local_disk.value == "rebuild":
         return None
     return f"its root disk is lost with the host ({how})"
+
+
+def _why_not_halted(guarded: bool, policy: policy_module.Policy) -> str | None:
+    if not guarded or policy.start != "stopped":
+        return None
+    return (
+        "Nova cannot both check its shared disk and leave it stopped: set"
+        " policy trust_shared_storage=true, or start=restore"
+    )
+
+
+def _why_recovered(
+    wanted: layers.Decision,
+    disk: str,
+    local_disk: layers.Decision,
+    handling: states.Handling,
+) -> str:
+    reason = wanted.reason
+    if disk not in (storage.VOLUME, storage.SHARED):
+        reason += f"; its root disk is new ({local_disk.reason})"
+    return f"{reason}; {handling.note}" if handling.note else reason

@@ -7,20 +7,26 @@ given the id of the task that made it.
 """
 
 from collections.abc import Sequence
+import dataclasses
 import datetime
 from typing import Any
 
 from mistral_hostrecovery import action
 from mistral_hostrecovery import clock
-from mistral_hostrecovery import cloud
+from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import fencing
+from mistral_hostrecovery import listing
 from mistral_hostrecovery import model
+from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
 from mistral_hostrecovery import storage
+
+#: So long after its start a recovery waits for Glance, in seconds.
+IMAGES_SECONDS = 60.0
 
 
 class ConfirmFailedHost(action.HostRecoveryAction):
@@ -39,6 +45,9 @@ class ConfirmFailedHost(action.HostRecoveryAction):
     :param failed_at: when it failed, for the report; ISO 8601.
     :param policy: object of policy keys for this recovery.
     :param environment: the site's policy keys.
+    :param dry_run: true plans only, also for a host that is up.
+    :param resumed: true after an operator resumed a paused recovery; the
+        deadlines count from then.
     :returns: object with state "confirmed" or "refused" and its reason,
         host, policy, deadline, fenced_by.
     """
@@ -51,6 +60,8 @@ class ConfirmFailedHost(action.HostRecoveryAction):
         failed_at: Any = None,
         policy: Any = None,
         environment: Any = None,
+        dry_run: Any = False,
+        resumed: bool = False,
     ) -> None:
         super().__init__()
         self.search_opts = search_opts
@@ -59,19 +70,27 @@ class ConfirmFailedHost(action.HostRecoveryAction):
         self.failed_at = failed_at
         self.policy = policy
         self.environment = environment
+        self.dry_run = dry_run
+        self.resumed = resumed
 
     def _deadline(self, call: action.Call) -> datetime.datetime:
         settings = policy.parse(self.environment, self.policy)
-        return clock.later(call.started_at, settings.deadline)
+        return clock.later(self._began_at(call), settings.deadline)
+
+    def _began_at(self, call: action.Call) -> datetime.datetime:
+        return call.task_began_at if self.resumed else call.started_at
 
     def _perform(self, call: action.Call) -> Any:
         name = plan.check_request(self.search_opts, self.on_shared_storage)
-        if not isinstance(self.fenced, bool):
-            raise errors.Refused(
-                f"fenced of host {name} is {self.fenced!r}: give true or false"
-            )
+        for key in ("fenced", "dry_run"):
+            value = getattr(self, key)
+            if not isinstance(value, bool):
+                raise errors.Refused(
+                    f"{key} of host {name} is {value!r}: give true or false"
+                )
         settings = policy.parse(self.environment, self.policy)
-        service = fencing.resolve(name, call.cloud().services())
+        nova = call.cloud()
+        service = fencing.resolve(name, nova.services())
         confirmed = {
             "state": "confirmed",
             "host": service.host,
@@ -79,6 +98,13 @@ class ConfirmFailedHost(action.HostRecoveryAction):
             "deadline": clock.stamp(self._deadline(call)),
             "failed_at": self.failed_at,
             "prior_reason": fencing.prior_reason(service),
+            "can_halt": nova.can_halt,
+            "resumed": self.resumed,
+            "notify": bool(config.settings().webhook_url),
+        }
+        if self.dry_run:
+            return {**confirmed, "dry_run": True}
+        confirmed |= {
             "asserted": self.fenced or settings.assume_fenced,
             "taken_from": fencing.owner(service),
             "settled_at": self._settled_at(call, service, settings),
@@ -92,7 +118,7 @@ class ConfirmFailedHost(action.HostRecoveryAction):
             doubt = fencing.why_not_silent(service, clock.now(), self.fenced)
         if doubt is None:
             return {**confirmed, "fenced_by": asserted}
-        give_up = clock.later(call.started_at, settings.fence_deadline)
+        give_up = clock.later(self._began_at(call), settings.fence_deadline)
         if clock.now() < give_up:
             return action.again(f"{doubt}; waiting until {give_up:%H:%M:%S}")
         return {**confirmed, "state": "refused", "reason": doubt}
@@ -143,6 +169,7 @@ class ListInstances(action.HostRecoveryAction):
 
     def _perform(self, call: action.Call) -> Any:
         host = self.host["host"]
+        settings = observation.settings(self.host)
         nova = call.cloud()
         listed_at = clock.now()
         filters = plan.filters(self.search_opts)
@@ -150,19 +177,64 @@ class ListInstances(action.HostRecoveryAction):
         instances = nova.instances(host)
         migrations = nova.migrations(host, evacuations_only=False)
         moving = plan.moving_to(migrations, fencing.lost(nova.services()))
+        evacuating = {
+            instance
+            for instance, records in progress.group(
+                m for m in migrations if m.type == "evacuation"
+            ).items()
+            if records[0].status in progress.OPEN
+        }
+        flavors: list[model.Flavor] = []
+        candidates = [
+            listing.candidate(
+                instance,
+                selected is None or instance.id in selected,
+                moving.get(instance.id),
+                instance.id in evacuating,
+                flavors,
+                settings,
+            ).to_dict()
+            for instance in instances
+        ]
+        images, warnings = self._images(call, instances, settings)
         return {
             "state": "listed",
             "listed_at": clock.stamp(listed_at),
             "baseline": progress.baseline(migrations),
-            "instances": [
-                plan.candidate(
-                    instance,
-                    selected is None or instance.id in selected,
-                    moving.get(instance.id),
-                ).to_dict()
-                for instance in instances
-            ],
+            "instances": candidates,
+            "flavors": [dataclasses.asdict(flavor) for flavor in flavors],
+            "images": [image.to_dict() for image in images],
+            "warnings": warnings,
         }
+
+    def _images(
+        self,
+        call: action.Call,
+        instances: Sequence[model.Instance],
+        settings: policy.Policy,
+    ) -> tuple[list[model.Image], list[str]]:
+        """Ask Glance; without it nothing is known of what images say."""
+        images = []
+        warnings = []
+        for image_id in sorted({i.image for i in instances if i.image}):
+            try:
+                image = call.glance().image(image_id)
+            except (errors.Refused, errors.Unavailable) as exc:
+                patient = clock.later(call.started_at, IMAGES_SECONDS)
+                if isinstance(exc, errors.Unavailable) and (
+                    clock.now() < patient
+                ):
+                    raise
+                warnings.append(f"{exc}: what images say is not known")
+                break
+            if image is None:
+                warnings.append(
+                    f"image {image_id} has been deleted: what it said is not"
+                    " known"
+                )
+            else:
+                images.append(listing.image(image, settings))
+        return images, warnings
 
 
 class CheckSharedStorage(action.HostRecoveryAction):
@@ -188,14 +260,13 @@ class CheckSharedStorage(action.HostRecoveryAction):
         self.on_shared_storage = on_shared_storage
 
     def _perform(self, call: action.Call) -> Any:
-        candidates = _candidates(call, self.instances)
-        nova = call.cloud()
+        candidates = listing.candidates(call.mistral.result(self.instances))
         shared, how, warnings = storage.from_aggregates(
-            self.host["host"], nova.aggregates()
+            self.host["host"], call.cloud().aggregates()
         )
         sharing: dict[str, str] = {}
         if shared is None:
-            sharing, trouble = self._sharing_nodes(nova, candidates)
+            sharing, trouble = self._sharing_nodes(call, candidates)
             warnings += trouble
         disks = storage.locate(
             candidates, self.on_shared_storage, (shared, how), sharing
@@ -207,7 +278,7 @@ class CheckSharedStorage(action.HostRecoveryAction):
         }
 
     def _sharing_nodes(
-        self, nova: cloud.Cloud, candidates: Sequence[model.Candidate]
+        self, call: action.Call, candidates: Sequence[model.Candidate]
     ) -> tuple[dict[str, str], list[str]]:
         """Ask Placement, which only gives a hint: without it the request
         decides."""
@@ -215,44 +286,12 @@ class CheckSharedStorage(action.HostRecoveryAction):
         nodes = {c.node for c in candidates if c.node and not c.volume_backed}
         for node in sorted(nodes):
             try:
-                provider = nova.sharing_provider(node)
+                provider = call.placement().sharing_provider(node)
             except errors.Refused as exc:
                 return {}, [f"{exc}: the request's on_shared_storage decides"]
             if provider:
                 sharing[node] = provider
         return sharing, []
-
-
-class PlanRecovery(action.HostRecoveryAction):
-    """Decide which instances to recover, with a reason for each.
-
-    :param host: result of hostrecovery.confirm_failed_host.
-    :param instances: id of the task that ran hostrecovery.list_instances.
-    :param disks: id of the task that ran hostrecovery.check_shared_storage.
-    :returns: the plan: object with state "planned", verdicts and warnings.
-    """
-
-    def __init__(self, host: Any, instances: str, disks: str) -> None:
-        super().__init__()
-        self.host = host
-        self.instances = instances
-        self.disks = disks
-
-    def _perform(self, call: action.Call) -> Any:
-        listed = call.mistral.result(self.instances)
-        located = call.mistral.result(self.disks)
-        verdicts, warnings = plan.judge(
-            _candidates(call, self.instances),
-            {key: tuple(value) for key, value in located["disks"].items()},
-            policy.Policy(**self.host["policy"]),
-        )
-        made = plan.Plan(
-            clock.parse(listed["listed_at"]),
-            listed["baseline"],
-            verdicts,
-            located["warnings"] + warnings,
-        )
-        return {"state": "planned", **made.to_dict()}
 
 
 class IsolateHost(action.HostRecoveryAction):
@@ -269,6 +308,8 @@ class IsolateHost(action.HostRecoveryAction):
         self.host = host
 
     def _perform(self, call: action.Call) -> Any:
+        if self.host.get("dry_run"):
+            raise errors.Refused("a dry run changes nothing")
         nova = call.cloud()
         service = fencing.resolve(self.host["host"], nova.services())
         reason = fencing.ownership(service, call.owner())
@@ -299,8 +340,3 @@ class IsolateHost(action.HostRecoveryAction):
         if owner == own or not self.host.get("asserted"):
             return f"host {name} is no longer forced down: somebody cleared it"
         return fencing.why_not_silent(service, clock.now(), fenced=True)
-
-
-def _candidates(call: action.Call, task_id: str) -> list[model.Candidate]:
-    listed = call.mistral.result(task_id)
-    return [model.Candidate(**raw) for raw in listed["instances"]]

@@ -18,17 +18,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import datetime
 import enum
-from typing import Any
 
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
+from mistral_hostrecovery import states
+from mistral_hostrecovery.memory import Memory
+from mistral_hostrecovery.memory import Unclear
 
 OPEN = frozenset({"accepted", "pre-migrating"})
 DONE = frozenset({"done", "completed"})
 FAILED = frozenset({"failed", "error"})
-
-#: Stands for every instance in a :class:`Memory`.
-EVERYBODY = "*"
 
 #: Pause in seconds after the first, second, ... failed attempt; then the last.
 PAUSES = (10, 20, 40, 80, 160, 300)
@@ -38,7 +37,11 @@ class Next(enum.Enum):
     """What is to be done about an instance."""
 
     ASK = "ask"
+    CONFIRM = "confirm its resize"
+    START = "start"
     STOP = "stop"
+    #: Nothing in this wave; a later one starts it.
+    MOVED = "moved"
     PAUSE = "pause"
     WAIT = "wait"
     UNCLEAR = "unclear"
@@ -47,8 +50,12 @@ class Next(enum.Enum):
     GONE = "gone"
 
 
-#: What an instance that is finished is never to do next.
-UNFINISHED = (Next.ASK, Next.STOP, Next.PAUSE, Next.WAIT, Next.UNCLEAR)
+#: What the next round has to do at once.
+ACTS = frozenset({Next.CONFIRM, Next.START, Next.STOP})
+DUE = ACTS | {Next.ASK}
+
+#: What an instance that is finished in its wave is never to do next.
+UNFINISHED = DUE | {Next.PAUSE, Next.WAIT, Next.UNCLEAR}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,52 +76,6 @@ class Place:
 
     here: bool
     seen: model.Instance | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unclear:
-    """An evacuation that Nova may or may not have taken.
-
-    It shows up as a record newer than ``after``, or before ``until``, or
-    never.
-    """
-
-    until: datetime.datetime
-    after: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Memory:
-    """What earlier runs know about the requests that they sent."""
-
-    #: By instance, why Nova refuses it for good.
-    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: By instance, or for EVERYBODY, a request that may have been sent.
-    unclear: Mapping[str, Unclear] = dataclasses.field(default_factory=dict)
-
-    def doubts(self, instance: str) -> list[Unclear]:
-        """Return the requests that may have been sent for an instance."""
-        keys = (instance, EVERYBODY)
-        return [self.unclear[key] for key in keys if key in self.unclear]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "refused": dict(self.refused),
-            "unclear": {
-                key: [clock.stamp(value.until), value.after]
-                for key, value in self.unclear.items()
-            },
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "Memory":
-        return cls(
-            raw.get("refused", {}),
-            {
-                key: Unclear(clock.parse(until), after)
-                for key, (until, after) in raw.get("unclear", {}).items()
-            },
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,6 +103,8 @@ class Rules:
     #: Ids are compared, never two clocks.
     baseline: int
     max_attempts: int
+    #: The wave that is going on.
+    wave: int = 1
 
 
 def group(
@@ -193,16 +156,26 @@ def why_returned(
     return None
 
 
-def needs_stop(
-    verdict: model.Verdict, ours: Sequence[model.Migration]
+def needs_a_look(
+    verdict: model.Verdict, ours: Sequence[model.Migration], rules: Rules
 ) -> bool:
-    """Return whether Nova will have started an instance that was stopped.
+    """Return whether its evacuation may have to be followed by an act."""
+    if not ours or ours[0].status not in DONE:
+        return False
+    if verdict.start is not None:
+        return verdict.start <= rules.wave
+    return verdict.stopped and _may_run(verdict, ours)
 
-    A failed attempt leaves it in error, and from error Nova starts it.
+
+def _may_run(verdict: model.Verdict, ours: Sequence[model.Migration]) -> bool:
+    """Return whether Nova may have started what is to end stopped.
+
+    A failed attempt leaves an instance in error, and from error Nova starts
+    it (nova/compute/manager.py rebuild_instance).
     """
-    return (
-        verdict.was == "stopped" and len(ours) > 1 and ours[0].status in DONE
-    )
+    if len(ours) > 1 or verdict.was == "error":
+        return True
+    return verdict.was != "stopped" and not verdict.halted
 
 
 def worth_a_look(
@@ -253,7 +226,7 @@ def next_step(
     if place.seen is not None and place.seen.deleted:
         return Step(Next.GONE, "deleted during the recovery")
     if not place.here:
-        return _away(verdict, place.seen, ours, facts.memory)
+        return _away(verdict, place.seen, facts, rules)
     newest = records[0] if records else None
     if newest is not None and under_way(newest, facts.lost_hosts):
         if newest.destination is None:
@@ -270,6 +243,10 @@ def next_step(
         return Step(Next.WAIT, f"is about to appear on {newest.destination}")
     if verdict.instance in facts.memory.refused:
         return Step(Next.FAILED, facts.memory.refused[verdict.instance])
+    if verdict.first == states.CONFIRM and (
+        place.seen is None or place.seen.vm_state == "resized"
+    ):
+        return _act(Next.CONFIRM, "its resize", verdict, facts, rules)
     doubts = [
         doubt
         for doubt in facts.memory.doubts(verdict.instance)
@@ -299,11 +276,12 @@ def _may_show_up(
 def _away(
     verdict: model.Verdict,
     seen: model.Instance | None,
-    ours: Sequence[model.Migration],
-    memory: Memory,
+    facts: Facts,
+    rules: Rules,
 ) -> Step:
     if seen is None:
         return Step(Next.WAIT, "has left the failed host")
+    ours = facts.ours(verdict.instance, rules)
     if ours and ours[0].status in OPEN:
         return Step(Next.WAIT, f"is about to run on {seen.host}")
     if seen.task_state is not None:
@@ -315,12 +293,63 @@ def _away(
             Next.RECOVERED,
             f"moved to {seen.host} by somebody else during the recovery",
         )
-    if needs_stop(verdict, ours) and seen.vm_state == "active":
-        refusal = memory.refused.get(verdict.instance)
-        if refusal is None:
-            return Step(Next.STOP, "was stopped, and Nova started it")
-        return Step(Next.RECOVERED, f"was stopped, runs now: {refusal}")
+    if (
+        verdict.stopped
+        and seen.vm_state == "active"
+        and _may_run(verdict, ours)
+    ):
+        return _stop(verdict, facts, rules)
+    if verdict.start is not None and seen.vm_state == "stopped":
+        return _start(verdict, seen, facts, rules)
     return Step(Next.RECOVERED, verdict.reason)
+
+
+def _start(
+    verdict: model.Verdict,
+    seen: model.Instance,
+    facts: Facts,
+    rules: Rules,
+) -> Step:
+    if verdict.start is not None and rules.wave < verdict.start:
+        return Step(
+            Next.MOVED,
+            f"is stopped on {seen.host}, to be started in wave"
+            f" {verdict.start}",
+        )
+    doing = f"is stopped on {seen.host}, to be started"
+    return _act(Next.START, doing, verdict, facts, rules)
+
+
+def _stop(verdict: model.Verdict, facts: Facts, rules: Rules) -> Step:
+    doing = f"was {verdict.was}, and Nova started it"
+    step = _act(Next.STOP, doing, verdict, facts, rules)
+    if step.next is Next.FAILED:
+        # Its owner can stop it; it is not lost.
+        return Step(Next.RECOVERED, f"runs now, {step.reason}")
+    return step
+
+
+def _act(
+    wanted: Next,
+    doing: str,
+    verdict: model.Verdict,
+    facts: Facts,
+    rules: Rules,
+) -> Step:
+    """Return that it is to be done now, later again, or no more."""
+    refusal = facts.memory.refused.get(verdict.instance)
+    if refusal is not None:
+        return Step(Next.FAILED, f"{doing}: {refusal}")
+    times, at = facts.memory.acts.get(verdict.instance, (0, facts.now))
+    if times == 0:
+        return Step(wanted, doing)
+    if facts.now < clock.later(at, pause_after(times)):
+        return Step(Next.WAIT, f"{doing}: Nova was asked to")
+    if times >= rules.max_attempts:
+        return Step(
+            Next.FAILED, f"{doing}: Nova was asked {times} times in vain"
+        )
+    return Step(wanted, doing)
 
 
 def _again(
@@ -338,46 +367,3 @@ def _again(
     if now < clock.later(ours[0].updated_at, pause):
         return Step(Next.PAUSE, failure)
     return Step(Next.ASK, failure)
-
-
-def conclude(
-    verdict: model.Verdict,
-    place: Place,
-    facts: Facts,
-    rules: Rules,
-) -> model.Outcome:
-    """Return what became of an instance, now that nothing more is done.
-
-    Why nothing more is done stands in the report once, not in each outcome.
-    """
-    step = next_step(verdict, place, facts, rules)
-    ours = facts.ours(verdict.instance, rules)
-    destination = ours[0].destination if ours else None
-    recovered_at = None
-    reason = step.reason
-    match step.next:
-        case Next.RECOVERED:
-            outcome = "recovered"
-            destination = place.seen.host if place.seen else destination
-            recovered_at = clock.stamp(ours[0].updated_at) if ours else None
-        case Next.GONE:
-            outcome, destination = "gone", None
-        case Next.FAILED:
-            outcome = "failed"
-        case Next.WAIT | Next.UNCLEAR:
-            outcome = "unfinished"
-            reason = (
-                f"{reason} when the recovery ended: look at it in Nova first"
-            )
-        case _:
-            outcome, reason = "failed", f"{reason} when the recovery ended"
-    return model.Outcome(
-        verdict.instance,
-        verdict.name,
-        verdict.was,
-        outcome,
-        reason,
-        destination,
-        clock.stamp(ours[-1].created_at) if ours else None,
-        recovered_at,
-    )

@@ -14,7 +14,7 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 
 #: What an outcome may be, the finished ones first.
-OUTCOMES = ("recovered", "gone", "left", "failed", "unfinished")
+OUTCOMES = ("recovered", "gone", "left", "failed", "unfinished", "planned")
 
 #: Outcomes of instances that the plan says to recover and that are missing.
 _MISSING = ("failed", "unfinished")
@@ -23,49 +23,13 @@ _MISSING = ("failed", "unfinished")
 _REASON_LENGTH = 400
 
 
-def left(verdict: model.Verdict) -> model.Outcome:
-    """Return the outcome of an instance that the plan leaves."""
-    return _left(verdict.instance, verdict.name, verdict.was, verdict.reason)
-
-
-def late_arrivals(
-    instances: Iterable[model.Instance], known: Iterable[str], reason: str
-) -> list[model.Outcome]:
-    """Return an outcome for each instance on the host that is in no plan."""
-    planned = set(known)
-    return [
-        _left(i.id, i.name[: model.NAME_LENGTH], i.vm_state, reason)
-        for i in instances
-        if i.id not in planned
-    ]
-
-
-def unknown(verdicts: Iterable[model.Verdict]) -> list[model.Outcome]:
-    """Return the outcomes when Nova could not be asked at the end."""
-    return [
-        model.Outcome(
-            v.instance,
-            v.name,
-            v.was,
-            "unfinished",
-            "unknown, Nova did not answer at the end: look at it there",
-        )
-        if v.recover
-        else left(v)
-        for v in verdicts
-    ]
-
-
-def _left(instance: str, name: str, was: str, reason: str) -> model.Outcome:
-    return model.Outcome(instance, name, was, "left", reason)
-
-
 def build(
     host: str | None,
     execution: str | None,
     outcomes: Iterable[model.Outcome],
     *,
-    planned: bool,
+    began: bool,
+    dry_run: bool,
     why_ended: str | None,
     settled: bool,
     started_at: datetime.datetime,
@@ -75,7 +39,8 @@ def build(
 ) -> dict[str, Any]:
     """Return the report of one execution.
 
-    :param planned: there was a plan; without one nothing was asked.
+    :param began: the gates were open; nothing was asked if not.
+    :param dry_run: nothing was meant to be.
     :param why_ended: why the recovery ended early, None if it did not.
     :param settled: no evacuation can show up any more that is not in here.
     :param facts: what is worth telling about the host: who asserted the
@@ -84,8 +49,14 @@ def build(
     listed = [_short(outcome) for outcome in outcomes]
     counts = collections.Counter(o["outcome"] for o in listed)
     missing = sum(counts[name] for name in _MISSING)
-    if not planned:
+    if not began:
         state, reason = "refused", why_ended or "no plan was made"
+    elif dry_run:
+        state = "planned"
+        reason = (
+            f"host {host} was not touched: {counts['planned']} of"
+            f" {len(listed)} instances would be recovered"
+        )
     elif missing:
         state = "failed"
         reason = why_ended or (
@@ -103,7 +74,11 @@ def build(
         "ended_at": clock.stamp(ended_at),
         "settled": settled,
         **facts,
-        "counts": {name: counts[name] for name in OUTCOMES},
+        "counts": {
+            name: counts[name]
+            for name in OUTCOMES
+            if counts[name] or name != "planned"
+        },
         "warnings": list(warnings),
         "outcomes": listed,
     }

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What became of each instance that was on the failed host.
+
+Pure: facts in, outcomes out.
+"""
+
+from collections.abc import Iterable
+
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import model
+from mistral_hostrecovery import progress
+from mistral_hostrecovery.progress import Next
+
+
+def conclude(
+    verdict: model.Verdict,
+    place: progress.Place,
+    facts: progress.Facts,
+    rules: progress.Rules,
+) -> model.Outcome:
+    """Return what became of an instance, now that nothing more is done.
+
+    Why nothing more is done stands in the report once, not in each outcome.
+    """
+    step = progress.next_step(verdict, place, facts, rules)
+    ours = facts.ours(verdict.instance, rules)
+    destination = ours[0].destination if ours else None
+    recovered_at = None
+    reason = step.reason
+    match step.next:
+        case Next.RECOVERED:
+            outcome = "recovered"
+            destination = place.seen.host if place.seen else destination
+            recovered_at = clock.stamp(ours[0].updated_at) if ours else None
+        case Next.GONE:
+            outcome, destination = "gone", None
+        case Next.FAILED:
+            outcome = "failed"
+        case Next.WAIT | Next.UNCLEAR:
+            outcome = "unfinished"
+            reason = (
+                f"{reason} when the recovery ended: look at it in Nova first"
+            )
+        case _:
+            outcome, reason = "failed", f"{reason} when the recovery ended"
+    return model.Outcome(
+        verdict.instance,
+        verdict.name,
+        verdict.was,
+        outcome,
+        reason,
+        destination,
+        clock.stamp(ours[-1].created_at) if ours else None,
+        recovered_at,
+        verdict.start or verdict.wave,
+    )
+
+
+def planned(verdict: model.Verdict) -> model.Outcome:
+    """Return the outcome of a dry run."""
+    if not verdict.recover:
+        return left(verdict)
+    return model.Outcome(
+        verdict.instance,
+        verdict.name,
+        verdict.was,
+        "planned",
+        verdict.reason,
+        wave=verdict.start or verdict.wave,
+    )
+
+
+def not_begun(verdict: model.Verdict) -> model.Outcome:
+    """Return the outcome when a closed gate ended the recovery."""
+    if not verdict.recover:
+        return left(verdict)
+    reason = "not begun: see the reason of the report"
+    return _left(verdict.instance, verdict.name, verdict.was, reason)
+
+
+def left(verdict: model.Verdict) -> model.Outcome:
+    """Return the outcome of an instance that the plan leaves."""
+    return _left(verdict.instance, verdict.name, verdict.was, verdict.reason)
+
+
+def late_arrivals(
+    instances: Iterable[model.Instance], known: Iterable[str], reason: str
+) -> list[model.Outcome]:
+    """Return an outcome for each instance on the host that is in no plan."""
+    planned = set(known)
+    return [
+        _left(i.id, i.name[: model.NAME_LENGTH], i.vm_state, reason)
+        for i in instances
+        if i.id not in planned
+    ]
+
+
+def unknown(verdicts: Iterable[model.Verdict]) -> list[model.Outcome]:
+    """Return the outcomes when Nova could not be asked at the end."""
+    return [
+        model.Outcome(
+            v.instance,
+            v.name,
+            v.was,
+            "unfinished",
+            "unknown, Nova did not answer at the end: look at it there",
+        )
+        if v.recover
+        else left(v)
+        for v in verdicts
+    ]
+
+
+def _left(instance: str, name: str, was: str, reason: str) -> model.Outcome:
+    return model.Outcome(instance, name, was, "left", reason)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The action that gives a repaired host back to Nova."""
+
+from typing import Any
+
+from mistral_hostrecovery import action
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import executions
+from mistral_hostrecovery import fencing
+from mistral_hostrecovery import model
+from mistral_hostrecovery import plan
+from mistral_hostrecovery import policy
+from mistral_hostrecovery import progress
+
+
+class ReturnHost(action.HostRecoveryAction):
+    """Take a host that is back into service again.
+
+    Refuses while the host is being recovered. Waits until no evacuation from
+    it is open, its nova-compute has started, and Nova believes it. It is
+    enabled only if a recovery disabled it; an operator's own reason is put
+    back instead.
+
+    :param search_opts: object whose key host names the host.
+    :param policy: object of policy keys for this request.
+    :param environment: the site's policy keys.
+    :returns: object with state "returned" or "refused" and the reason, and
+        the host.
+    """
+
+    def __init__(
+        self, search_opts: Any, policy: Any = None, environment: Any = None
+    ) -> None:
+        super().__init__()
+        self.search_opts = search_opts
+        self.policy = policy
+        self.environment = environment
+
+    def _perform(self, call: action.Call) -> Any:
+        settings = policy.parse(self.environment, self.policy)
+        name = plan.host_of(self.search_opts)
+        nova = call.cloud()
+        service = fencing.resolve(name, nova.services())
+        self._why_busy(call, service)
+        doubt = self._step(call, nova.migrations(service.host, True), service)
+        if doubt is None:
+            return {
+                "state": "returned",
+                "reason": f"host {service.host} is in service again",
+                "host": service.host,
+                "disabled_reason": fencing.prior_reason(service),
+            }
+        give_up = clock.later(call.started_at, settings.return_deadline)
+        if clock.now() < give_up:
+            return action.again(f"{doubt}; waiting until {give_up:%H:%M:%S}")
+        return {"state": "refused", "reason": doubt, "host": service.host}
+
+    def _why_busy(self, call: action.Call, service: model.Service) -> None:
+        """:raises errors.Refused: a recovery of the host is going on."""
+        owner = fencing.owner(service)
+        execution = call.mistral.execution(owner) if owner else None
+        if execution and execution.state not in executions.FINAL:
+            raise errors.Refused(
+                f"host {service.host} is being recovered by execution"
+                f" {execution.id} ({execution.state}): wait until that ends"
+            )
+
+    def _step(
+        self,
+        call: action.Call,
+        evacuations: list[model.Migration],
+        service: model.Service,
+    ) -> str | None:
+        """Do what can be done now; return what is missing, None if nothing."""
+        nova = call.cloud()
+        opened = sum(m.status in progress.OPEN for m in evacuations)
+        if opened:
+            return f"{opened} evacuations from host {service.host} are open"
+        if service.forced_down:
+            try:
+                nova.unforce(service)
+            except errors.Refused as exc:
+                # Until its nova-compute has removed what was evacuated.
+                return f"{exc}; start nova-compute on the host"
+            return f"host {service.host} was forced down until now"
+        if not service.up:
+            return (
+                f"nova-compute on host {service.host} does not report: start"
+                " it"
+            )
+        if fencing.owner(service) is None:
+            return None
+        prior = fencing.prior_reason(service)
+        if prior is None:
+            nova.enable(service)
+        else:
+            nova.disable(service, prior)
+        return None

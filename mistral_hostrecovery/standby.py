@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Take reserved hosts into service, and give them back."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from oslo_log import log as logging
+
+from mistral_hostrecovery import action
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import executions
+from mistral_hostrecovery import fencing
+from mistral_hostrecovery import model
+from mistral_hostrecovery import reserved
+
+LOG = logging.getLogger(__name__)
+
+
+class EnableReservedHosts(action.HostRecoveryAction):
+    """Enable the reserved hosts that the plan needs, each for one recovery.
+
+    A host that another recovery has claimed is left alone.
+
+    :param host: result of hostrecovery.confirm_failed_host.
+    :param plan: id of the task that ran hostrecovery.plan_recovery.
+    :returns: object with state "enabled", the hosts that are ours now, and
+        the warnings about those that are not.
+    """
+
+    def __init__(self, host: Any, plan: str) -> None:
+        super().__init__()
+        self.host = host
+        self.plan = plan
+
+    def _perform(self, call: action.Call) -> Any:
+        nova = call.cloud()
+        services = {s.host: s for s in nova.services()}
+        doubt = fencing.why_not_owned(
+            services.get(self.host["host"]), self.host["host"], call.owner()
+        )
+        if doubt:
+            raise errors.Refused(doubt)
+        enabled = []
+        warnings = []
+        for spare in call.mistral.result(self.plan)["reserved"]:
+            service = services.get(spare["host"])
+            why_not = _why_not_claimed(call, spare["provider"], service)
+            if why_not is None and service is not None:
+                if service.disabled:
+                    nova.enable(service)
+                LOG.info("reserved host %s is enabled", spare["host"])
+                enabled.append(spare)
+            else:
+                warnings.append(f"reserved host {spare['host']} {why_not}")
+        return {"state": "enabled", "enabled": enabled, "warnings": warnings}
+
+
+def _why_not_claimed(
+    call: action.Call, provider: str, service: model.Service | None
+) -> str | None:
+    """Claim a reserved host; return why it can't be, None if it is ours.
+
+    :raises errors.Unavailable: somebody else changed it in this moment.
+    """
+    placement = call.placement()
+    mine = reserved.claim(call.owner())
+    traits, generation = placement.traits(provider)
+    if mine in traits:
+        return None
+    if service is None or not service.up or not service.disabled:
+        return "is not up and disabled any more: not taken"
+    stale = []
+    for claim in reserved.claims(traits):
+        other = call.mistral.execution(reserved.claimant(claim))
+        if other is not None and other.state not in executions.FINAL:
+            return f"is taken by execution {other.id}"
+        stale.append(claim)
+    placement.create_trait(mine)
+    placement.set_traits(
+        provider, [*(t for t in traits if t not in stale), mine], generation
+    )
+    for claim in stale:
+        placement.delete_trait(claim)
+    return None
+
+
+def give_back(
+    call: action.Call, spares: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Disable the reserved hosts that were not needed, and drop the claims.
+
+    :param spares: those that hostrecovery.enable_reserved_hosts enabled.
+    :returns: what became of each, for the report.
+    """
+    nova = call.cloud()
+    services = {s.host: s for s in nova.services()}
+    told = []
+    for spare in spares:
+        service = services.get(spare["host"])
+        used = nova.arriving(spare["host"])
+        if not used and service is not None and not service.disabled:
+            nova.disable(service, spare["reason"] or "reserved")
+        _drop_claim(call, spare["provider"])
+        told.append(
+            {
+                "host": spare["host"],
+                "used": used,
+                "state": "stays enabled" if used else "given back",
+            }
+        )
+    return told
+
+
+def _drop_claim(call: action.Call, provider: str) -> None:
+    placement = call.placement()
+    mine = reserved.claim(call.owner())
+    traits, generation = placement.traits(provider)
+    if mine in traits:
+        left = [trait for trait in traits if trait != mine]
+        placement.set_traits(provider, left, generation)
+    placement.delete_trait(mine)
