@@ -50,11 +50,16 @@ class StatusTest(base.BaseTestCase):
         sentence = self.check(raised, errors.Unavailable)
         self.assertIn(str(status), sentence)
 
-    @ddt.data(400, 401, 403, 404, 405, 409, 501)
+    @ddt.data(400, 401, 403, 404, 405, 501)
     def test_will_not_succeed(self, status: int) -> None:
         raised = raised_by_keystoneauth(status)
         sentence = self.check(raised, errors.Refused)
         self.assertIn(str(status), sentence)
+
+    def test_conflict_is_a_refusal_that_can_be_told(self) -> None:
+        raised = raised_by_keystoneauth(409)
+        self.assertIn("409", self.check(raised, errors.Conflict))
+        self.assertTrue(issubclass(errors.Conflict, errors.Refused))
 
     @ddt.data(
         (401, "credentials in mistral.conf"),

@@ -9,10 +9,10 @@ import ddt
 from oslotest import base
 
 from mistral_hostrecovery import batch
+from mistral_hostrecovery import cloud
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
-from mistral_hostrecovery import model
-from tests.unit import facts
+from mistral_hostrecovery.progress import Next
 from tests.unit import standins
 
 
@@ -26,7 +26,8 @@ class StandInNova:
         seconds: float = 0.0,
     ) -> None:
         self.asked: list[str] = []
-        self.guarded: list[str] = []
+        self.did: list[str] = []
+        self.how: set[cloud.Evacuation] = set()
         self.timeouts: set[float] = set()
         self._answers = answers or {}
         self._stopwatch = stopwatch
@@ -34,32 +35,53 @@ class StandInNova:
         self._lock = threading.Lock()
 
     def evacuate(
-        self, instance: str, guard_disk: bool, timeout: float
+        self, instance: str, how: cloud.Evacuation, timeout: float
     ) -> None:
         with self._lock:
             self.asked.append(instance)
             self.timeouts.add(timeout)
-            if guard_disk:
-                self.guarded.append(instance)
+            self.how.add(how)
+        self._do("evacuate", instance)
+
+    def reset(self, instance: str) -> None:
+        self._do("reset", instance)
+
+    def start(self, instance: str) -> None:
+        self._do("start", instance)
+
+    def stop(self, instance: str) -> None:
+        self._do("stop", instance)
+
+    def confirm_resize(self, instance: str) -> None:
+        self._do("confirm", instance)
+
+    def _do(self, what: str, instance: str) -> None:
+        with self._lock:
+            self.did.append(f"{what} {instance}")
             if self._stopwatch:
                 self._stopwatch.seconds += self._seconds
-        if instance in self._answers:
-            raise self._answers[instance]
+        for key in (instance, f"{what} {instance}"):
+            if key in self._answers:
+                raise self._answers[key]
 
 
-def asks(count: int, **more: Any) -> list[model.Verdict]:
-    return [facts.verdict(instance=f"i{n}", **more) for n in range(count)]
+def asks(
+    count: int,
+    how: cloud.Evacuation = cloud.Evacuation.GUARDED,
+    reset: bool = False,
+) -> list[batch.Ask]:
+    return [batch.Ask(f"i{n}", how, reset) for n in range(count)]
 
 
 def send(
     nova: StandInNova,
-    verdicts: list[model.Verdict],
+    wanted: list[batch.Ask],
     stopwatch: standins.Stopwatch | None = None,
     facts_at: float = 0.0,
 ) -> batch.Sent:
     clock: Any = stopwatch or standins.Stopwatch()
-    cloud: Any = nova
-    return batch.send(cloud, verdicts, clock, facts_at)
+    asked: Any = nova
+    return batch.send(asked, wanted, clock, facts_at)
 
 
 def told(sent: batch.Sent) -> list[str]:
@@ -162,21 +184,90 @@ class SendTest(base.BaseTestCase):
         self.assertLess(len(nova.asked), 5 + batch.SENDERS)
         self.assertEqual(sorted(nova.asked), sorted(sent.accepted))
 
-    @ddt.data(
-        ("shared", True),
-        ("volume", False),
-        ("local", False),
-        ("unknown", False),
-    )
-    @ddt.unpack
-    def test_only_a_shared_disk_is_guarded(
-        self, disk: str, guarded: bool
-    ) -> None:
+    @ddt.data(*cloud.Evacuation)
+    def test_it_is_asked_as_the_ask_says(self, how: cloud.Evacuation) -> None:
         nova = StandInNova()
-        send(nova, asks(1, disk=disk))
-        self.assertEqual(["i0"] if guarded else [], nova.guarded)
+        send(nova, asks(1, how))
+        self.assertEqual({how}, nova.how)
+
+    def test_reset_comes_before_its_request_and_only_where_asked(self) -> None:
+        nova = StandInNova()
+        send(nova, asks(1, reset=True))
+        self.assertEqual(["reset i0", "evacuate i0"], nova.did)
+        nova = StandInNova()
+        send(nova, asks(1))
+        self.assertEqual(["evacuate i0"], nova.did)
+
+    @ddt.data(errors.Refused("no right"), errors.Conflict("busy"))
+    def test_reset_that_nova_refuses_fails_that_instance_only(
+        self, refusal: Exception
+    ) -> None:
+        nova = StandInNova({"reset i0": refusal})
+        sent = send(nova, asks(3, reset=True))
+        self.assertEqual(["i1", "i2"], sorted(nova.asked))
+        self.assertEqual({"i0": str(refusal)}, sent.refused)
+        self.assertIsNone(sent.why_stopped)
+
+    def test_reset_that_nova_does_not_answer_sends_no_request(self) -> None:
+        busy = errors.Unavailable("busy", 7.0)
+        nova = StandInNova({"reset i0": busy})
+        sent = send(nova, asks(1, reset=True))
+        self.assertEqual([], nova.asked)
+        self.assertEqual([], told(sent))
+        self.assertIs(busy, sent.trouble)
 
     def test_request_may_take_what_is_left_of_the_run(self) -> None:
         nova = StandInNova()
         send(nova, asks(1))
         self.assertEqual({config.RUN_SECONDS}, nova.timeouts)
+
+
+def act(
+    nova: StandInNova,
+    acts: list[tuple[str, Next]],
+    stopwatch: standins.Stopwatch | None = None,
+) -> batch.Sent:
+    clock: Any = stopwatch or standins.Stopwatch()
+    asked: Any = nova
+    return batch.act(asked, acts, clock)
+
+
+@ddt.ddt
+class ActTest(base.BaseTestCase):
+    def test_each_is_done_what_is_to_be_done(self) -> None:
+        nova = StandInNova()
+        sent = act(
+            nova, [("a", Next.START), ("b", Next.STOP), ("c", Next.CONFIRM)]
+        )
+        self.assertEqual(["confirm c", "start a", "stop b"], sorted(nova.did))
+        self.assertEqual(["a", "b", "c"], sent.accepted)
+
+    def test_conflict_counts_as_asked(self) -> None:
+        """It is in another state by now; the next look shows which."""
+        nova = StandInNova({"a": errors.Conflict("it is already stopped")})
+        sent = act(nova, [("a", Next.STOP), ("b", Next.STOP)])
+        self.assertEqual(["a", "b"], sent.accepted)
+        self.assertEqual({}, sent.refused)
+
+    def test_refusal_is_remembered_and_stops_no_more_than_the_rest(
+        self,
+    ) -> None:
+        nova = StandInNova({"a": errors.Refused("locked")})
+        sent = act(nova, [("a", Next.STOP)])
+        self.assertEqual({"a": "locked"}, sent.refused)
+        self.assertIsNone(sent.why_stopped)
+
+    def test_trouble_stops_the_rest(self) -> None:
+        busy = errors.Unavailable("busy", 7.0)
+        nova = StandInNova({"i0": busy})
+        sent = act(nova, [(f"i{n}", Next.START) for n in range(1000)])
+        self.assertLess(len(nova.did), 1000)
+        self.assertIs(busy, sent.trouble)
+        self.assertNotIn("i0", told(sent))
+
+    @ddt.data((19.9, 1), (20.0, 0))
+    @ddt.unpack
+    def test_nothing_is_done_late(self, elapsed: float, done: int) -> None:
+        nova = StandInNova()
+        act(nova, [("a", Next.START)], standins.Stopwatch(elapsed))
+        self.assertEqual(done, len(nova.did))

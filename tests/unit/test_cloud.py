@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls to Nova and Placement, and what their answers mean."""
+"""The calls to Nova, and what its answers mean."""
 
 import json
 from typing import Any
-import urllib.parse
 
 import ddt
-from keystoneauth1 import fixture as ksa_fixture
-from keystoneauth1 import session as ksa_session
 from keystoneauth1.identity import generic
 from keystoneauth1.identity import v3
-from oslotest import base
 import requests
-from requests_mock.contrib import fixture as requests_mock_fixture
 
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
+from mistral_hostrecovery import model
 from tests.unit import facts
-from tests.unit import standins
+from tests.unit import services
+from tests.unit.services import KEYSTONE
+from tests.unit.services import NOVA
+from tests.unit.services import query
 
-KEYSTONE = "https://keystone.example/v3"
-NOVA = "https://nova.example/v2.1"
-PLACEMENT = "https://placement.example"
 ACTION = f"{NOVA}/servers/web/action"
+GUARDED = cloud.Evacuation.GUARDED
 
 
 def server(**more: Any) -> dict[str, Any]:
@@ -38,6 +35,21 @@ def server(**more: Any) -> dict[str, Any]:
         "OS-EXT-STS:task_state": None,
         "image": {"id": "cirros"},
         "metadata": {},
+        **more,
+    }
+
+
+def nova_compute(**more: Any) -> dict[str, Any]:
+    """Return the service of a host as Nova shows it."""
+    return {
+        "id": "service-of-c1",
+        "host": "c1",
+        "binary": "nova-compute",
+        "state": "down",
+        "status": "enabled",
+        "forced_down": False,
+        "disabled_reason": None,
+        "updated_at": "2030-01-01T11:50:00.000000",
         **more,
     }
 
@@ -58,63 +70,11 @@ def record(**more: Any) -> dict[str, Any]:
     }
 
 
-class CloudTestCase(base.BaseTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        cloud._newest_offered.clear()
-        self.web = self.useFixture(
-            requests_mock_fixture.Fixture(case_sensitive=True)
-        )
-        token = ksa_fixture.V3Token()
-        token.set_project_scope()
-        token.add_service("compute").add_standard_endpoints(public=NOVA)
-        token.add_service("placement").add_standard_endpoints(public=PLACEMENT)
-        self.web.post(
-            f"{KEYSTONE}/auth/tokens",
-            json=token,
-            headers={"X-Subject-Token": "token"},
-        )
-        self.offers("2.104")
-        self.stopwatch = standins.Stopwatch()
-
-    def offers(self, newest: str) -> None:
-        """Let Nova offer API versions up to this one."""
-        version = {
-            "id": "v2.1",
-            "status": "CURRENT",
-            "version": newest,
-            "min_version": "2.1",
-            "links": [{"rel": "self", "href": f"{NOVA}/"}],
-        }
-        self.web.get(NOVA, json={"version": version})
-
+class CloudTestCase(services.ServicesTestCase):
     def connect(
-        self, password: type = v3.Password, auth_url: str = KEYSTONE
+        self, password: type = v3.Password, auth_url: str = services.KEYSTONE
     ) -> cloud.NovaCloud:
-        auth = password(
-            auth_url,
-            username="mistral",
-            password="secret",
-            user_domain_name="Default",
-            project_name="service",
-            project_domain_name="Default",
-        )
-        stopwatch: Any = self.stopwatch
-        return cloud.NovaCloud(
-            config.Session(ksa_session.Session(auth), stopwatch)
-        )
-
-    def sent(self, method: str, path: str) -> list[Any]:
-        """Return the requests of one kind that were sent."""
-        return [
-            request
-            for request in self.web.request_history
-            if request.method == method and request.url.startswith(path)
-        ]
-
-
-def query(request: Any) -> dict[str, str]:
-    return dict(urllib.parse.parse_qsl(request.query))
+        return cloud.NovaCloud(self.session(password, auth_url))
 
 
 @ddt.ddt
@@ -138,12 +98,21 @@ class VersionTest(CloudTestCase):
             f"compute {used}", request.headers["OpenStack-API-Version"]
         )
 
+    @ddt.data(("2.94", False), ("2.95", True), ("2.104", True))
+    @ddt.unpack
+    def test_whether_it_can_leave_an_instance_stopped(
+        self, newest: str, wanted: bool
+    ) -> None:
+        self.offers(newest)
+        self.assertIs(wanted, self.connect().can_halt)
+
     def test_nova_is_asked_for_its_versions_once(self) -> None:
         self.connect()
         self.connect()
         self.assertEqual(1, len(self.sent("GET", NOVA)))
 
 
+@ddt.ddt
 class ListTest(CloudTestCase):
     def test_instances_of_all_projects_page_by_page(self) -> None:
         self.web.get(
@@ -197,6 +166,7 @@ class ListTest(CloudTestCase):
             image="",
             fault={"message": "No valid host was found."},
             metadata={"hostrecovery:recover": "false"},
+            flavor={"original_name": "m1.big", "extra_specs": {"a": "b"}},
         )
         self.web.get(f"{NOVA}/servers/detail", json={"servers": [raw]})
         found = self.connect().instances("c1")
@@ -204,6 +174,7 @@ class ListTest(CloudTestCase):
             volume_backed=True,
             fault="No valid host was found.",
             metadata={"hostrecovery:recover": "false"},
+            flavor=model.Flavor("m1.big", {"a": "b"}),
         )
         self.assertEqual([wanted], found)
 
@@ -244,15 +215,11 @@ class ListTest(CloudTestCase):
         self.assertNotIn("limit", asked)
 
     def test_services(self) -> None:
-        raw = {
-            "id": "service-of-c1",
-            "host": "c1",
-            "state": "down",
-            "status": "disabled",
-            "forced_down": True,
-            "disabled_reason": "maintenance",
-            "updated_at": "2030-01-01T11:50:00.000000",
-        }
+        raw = nova_compute(
+            status="disabled",
+            forced_down=True,
+            disabled_reason="maintenance",
+        )
         self.web.get(f"{NOVA}/os-services", json={"services": [raw]})
         wanted = facts.service(
             forced_down=True, disabled=True, disabled_reason="maintenance"
@@ -261,15 +228,97 @@ class ListTest(CloudTestCase):
         asked = query(self.sent("GET", f"{NOVA}/os-services")[0])
         self.assertEqual({"binary": "nova-compute"}, asked)
 
+    def test_cell_that_is_down_decides_nothing(self) -> None:
+        """Nova does not say that instances of such a cell are missing."""
+        raw = nova_compute(host="c7", status="UNKNOWN")
+        self.web.get(f"{NOVA}/os-services", json={"services": [raw]})
+        nova = self.connect()
+        for call in (nova.services, nova.services_and_control):
+            error = self.assertRaises(errors.Unavailable, call)
+            self.assertIn("the cell of host c7", str(error))
+
+    @ddt.data(
+        ([], {}),
+        ([("nova-scheduler", "up")], {"nova-scheduler": True}),
+        (
+            [("nova-scheduler", "down"), ("nova-scheduler", "up")],
+            {"nova-scheduler": True},
+        ),
+        (
+            [("nova-scheduler", "up"), ("nova-scheduler", "down")],
+            {"nova-scheduler": True},
+        ),
+        (
+            [("nova-conductor", "down"), ("nova-scheduler", "up")],
+            {"nova-conductor": False, "nova-scheduler": True},
+        ),
+        ([("nova-consoleauth", "down")], {}),
+    )
+    @ddt.unpack
+    def test_one_of_each_kind_is_enough(
+        self, found: list[Any], wanted: dict[str, bool]
+    ) -> None:
+        raw = [{"binary": name, "state": state} for name, state in found]
+        raw.append(nova_compute())
+        self.web.get(f"{NOVA}/os-services", json={"services": raw})
+        services, control = self.connect().services_and_control()
+        self.assertEqual([facts.service()], services)
+        self.assertEqual(wanted, control)
+
+    def test_hypervisors_page_by_page(self) -> None:
+        def raw(number: int) -> dict[str, Any]:
+            return {"id": f"p{number}", "service": {"host": f"c{number}"}}
+
+        self.web.get(
+            f"{NOVA}/os-hypervisors/detail",
+            [
+                {
+                    "json": {
+                        "hypervisors": [raw(1), raw(2)],
+                        "hypervisors_links": [{"rel": "next", "href": "x"}],
+                    }
+                },
+                {"json": {"hypervisors": [raw(3)]}},
+            ],
+        )
+        self.assertEqual(
+            {"c1": "p1", "c2": "p2", "c3": "p3"}, self.connect().hypervisors()
+        )
+        asked = self.sent("GET", f"{NOVA}/os-hypervisors")[1]
+        self.assertEqual("p2", query(asked)["marker"])
+
+    @ddt.data(
+        ([{"id": "web"}], [], True),
+        ([], [], False),
+        ([], [record(status="accepted", dest_compute="c1")], True),
+        ([], [record(status="done", dest_compute="c1")], False),
+        ([], [record(status="failed", dest_compute="c1")], False),
+        # From there, to somewhere else.
+        ([], [record(status="accepted", dest_compute="c4")], False),
+        ([], [record(status="accepted", dest_compute=None)], False),
+    )
+    @ddt.unpack
+    def test_arriving(
+        self, servers: list[Any], moves: list[Any], wanted: bool
+    ) -> None:
+        self.web.get(f"{NOVA}/servers", json={"servers": servers})
+        self.web.get(f"{NOVA}/os-migrations", json={"migrations": moves})
+        self.assertIs(wanted, self.connect().arriving("c1"))
+        asked = query(self.sent("GET", f"{NOVA}/servers")[0])
+        self.assertEqual("1", asked["all_tenants"])
+        self.assertEqual("c1", asked["host"])
+
 
 @ddt.ddt
 class EvacuateTest(CloudTestCase):
-    def evacuate(self, guard_disk: bool = True) -> None:
-        self.connect().evacuate("web", guard_disk, timeout=20.0)
+    def evacuate(
+        self, how: cloud.Evacuation = cloud.Evacuation.GUARDED
+    ) -> None:
+        self.connect().evacuate("web", how, timeout=20.0)
 
     def test_guarded_disk_is_asked_at_2_13(self) -> None:
         self.web.post(ACTION, json={"adminPass": "x"})
-        self.evacuate(guard_disk=True)
+        self.evacuate(cloud.Evacuation.GUARDED)
         (request,) = self.sent("POST", ACTION)
         self.assertEqual(
             {"evacuate": {"onSharedStorage": True}}, json.loads(request.body)
@@ -281,11 +330,20 @@ class EvacuateTest(CloudTestCase):
 
     def test_other_disks_are_asked_at_the_newest(self) -> None:
         self.web.post(ACTION)
-        self.evacuate(guard_disk=False)
+        self.evacuate(cloud.Evacuation.PLAIN)
         (request,) = self.sent("POST", ACTION)
         self.assertEqual({"evacuate": {}}, json.loads(request.body))
         self.assertEqual(
             "compute 2.94", request.headers["OpenStack-API-Version"]
+        )
+
+    def test_what_is_to_end_stopped_is_asked_at_2_95(self) -> None:
+        self.web.post(ACTION)
+        self.evacuate(cloud.Evacuation.HALTED)
+        (request,) = self.sent("POST", ACTION)
+        self.assertEqual({"evacuate": {}}, json.loads(request.body))
+        self.assertEqual(
+            "compute 2.95", request.headers["OpenStack-API-Version"]
         )
 
     @ddt.data(
@@ -368,7 +426,9 @@ class EvacuateTest(CloudTestCase):
         nova = self.connect()
         nova._session.invalidate()
         self.web.post(f"{KEYSTONE}/auth/tokens", status_code=503)
-        self.assertRaises(errors.Unavailable, nova.evacuate, "web", True, 20.0)
+        self.assertRaises(
+            errors.Unavailable, nova.evacuate, "web", GUARDED, 20.0
+        )
         self.assertEqual([], self.sent("POST", ACTION))
 
 
@@ -384,11 +444,9 @@ class TimeOutTest(CloudTestCase):
             ("servers", "servers"),
             ("os-migrations", "migrations"),
             ("os-aggregates", "aggregates"),
+            ("os-hypervisors/detail", "hypervisors"),
         ):
             self.web.get(f"{NOVA}/{path}", json={key: []})
-        self.web.get(
-            f"{PLACEMENT}/resource_providers", json={"resource_providers": []}
-        )
         self.web.put(f"{NOVA}/os-services/s1", json={"service": {}})
         self.web.post(ACTION)
         nova = self.connect()
@@ -398,16 +456,23 @@ class TimeOutTest(CloudTestCase):
         nova.changed_instances(facts.NOW)
         nova.migrations("c1", evacuations_only=True)
         nova.aggregates()
-        nova.sharing_provider("c1")
+        nova.services_and_control()
+        nova.hypervisors()
+        nova.arriving("c1")
         nova.force_down(facts.service(id="s1"))
         nova.disable(facts.service(id="s1"), "hostrecovery e1")
+        nova.unforce(facts.service(id="s1"))
+        nova.enable(facts.service(id="s1"))
         nova.stop("web")
-        # Keystone, the versions, and the ten above.
-        self.assertEqual([10.0] * 12, self.all_timeouts())
+        nova.start("web")
+        nova.reset("web")
+        nova.confirm_resize("web")
+        # Keystone, the versions, and those above, of which one is two.
+        self.assertEqual([10.0] * (2 + 17 + 1), self.all_timeouts())
 
     def test_evacuate_may_take_longer(self) -> None:
         self.web.post(ACTION)
-        self.connect().evacuate("web", True, timeout=20.0)
+        self.connect().evacuate("web", GUARDED, timeout=20.0)
         self.assertEqual(20.0, self.all_timeouts()[-1])
 
     def test_no_request_outlives_the_run(self) -> None:
@@ -416,7 +481,7 @@ class TimeOutTest(CloudTestCase):
         nova = self.connect()
         self.stopwatch.seconds = config.RUN_SECONDS - 2
         nova.aggregates()
-        nova.evacuate("web", True, timeout=20.0)
+        nova.evacuate("web", GUARDED, timeout=20.0)
         self.assertEqual([2.0, 2.0], self.all_timeouts()[-2:])
 
     @ddt.data("list", "evacuate")
@@ -429,7 +494,7 @@ class TimeOutTest(CloudTestCase):
         else:
             # Not AnswerLost: it was certainly not sent.
             self.assertRaises(
-                errors.Unavailable, nova.evacuate, "web", True, 20.0
+                errors.Unavailable, nova.evacuate, "web", GUARDED, 20.0
             )
         self.assertEqual(before, len(self.web.request_history))
 
@@ -512,6 +577,7 @@ class FailingTest(CloudTestCase):
         )
 
 
+@ddt.ddt
 class WriteTest(CloudTestCase):
     def test_force_down_and_disable(self) -> None:
         self.web.put(f"{NOVA}/os-services/s1", json={"service": {}})
@@ -525,63 +591,42 @@ class WriteTest(CloudTestCase):
             json.loads(disabled.body),
         )
 
-    def test_stop(self) -> None:
-        self.web.post(ACTION, status_code=202)
-        self.connect().stop("web")
-        (request,) = self.sent("POST", ACTION)
-        self.assertEqual({"os-stop": None}, json.loads(request.body))
-
-
-class PlacementTest(CloudTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.url = f"{PLACEMENT}/resource_providers"
-        self.found(f"{self.url}?name=c1", "node-1")
-        self.web.get(f"{self.url}/node-1/aggregates", json={"aggregates": []})
-
-    def found(self, url: str, *names: str) -> None:
-        providers = [{"uuid": name, "name": name} for name in names]
-        self.web.get(url, json={"resource_providers": providers})
-
-    def test_sharing_provider_in_the_same_aggregate(self) -> None:
-        self.web.get(
-            f"{self.url}/node-1/aggregates", json={"aggregates": ["a", "b"]}
-        )
-        self.found(f"{self.url}?member_of=in:a,b", "nfs")
-        self.assertEqual("nfs", self.connect().sharing_provider("c1"))
-        asked = self.sent("GET", self.url)
-        self.assertEqual(
-            {
-                "member_of": "in:a,b",
-                "required": "MISC_SHARES_VIA_AGGREGATE",
-                "resources": "DISK_GB:1",
-            },
-            query(asked[-1]),
-        )
-        for request in asked:
-            self.assertEqual(
-                "placement 1.18", request.headers["OpenStack-API-Version"]
-            )
-
-    def test_aggregate_without_a_sharing_provider(self) -> None:
-        self.web.get(
-            f"{self.url}/node-1/aggregates", json={"aggregates": ["a"]}
-        )
-        self.found(f"{self.url}?member_of=in:a")
-        self.assertIsNone(self.connect().sharing_provider("c1"))
-
-    def test_node_in_no_aggregate(self) -> None:
-        self.assertIsNone(self.connect().sharing_provider("c1"))
-
-    def test_node_that_placement_does_not_know(self) -> None:
-        self.found(f"{self.url}?name=c1")
-        self.assertIsNone(self.connect().sharing_provider("c1"))
-
-    def test_placement_that_fails(self) -> None:
-        self.web.get(self.url, status_code=503, headers={"Retry-After": "9"})
+    def test_unforce_and_enable(self) -> None:
+        self.web.put(f"{NOVA}/os-services/s1", json={"service": {}})
         nova = self.connect()
-        error = self.assertRaises(
-            errors.Unavailable, nova.sharing_provider, "c1"
-        )
-        self.assertIn("Placement answered 503", str(error))
-        self.assertEqual(9.0, error.retry_after)
+        nova.unforce(facts.service(id="s1"))
+        nova.enable(facts.service(id="s1"))
+        unforced, enabled = self.sent("PUT", f"{NOVA}/os-services/s1")
+        self.assertEqual({"forced_down": False}, json.loads(unforced.body))
+        self.assertEqual({"status": "enabled"}, json.loads(enabled.body))
+
+    @ddt.data(
+        ("stop", {"os-stop": None}),
+        ("start", {"os-start": None}),
+        ("reset", {"os-resetState": {"state": "active"}}),
+        ("confirm_resize", {"confirmResize": None}),
+    )
+    @ddt.unpack
+    def test_act(self, name: str, body: dict[str, Any]) -> None:
+        self.web.post(ACTION, status_code=202)
+        getattr(self.connect(), name)("web")
+        (request,) = self.sent("POST", ACTION)
+        self.assertEqual(body, json.loads(request.body))
+
+    @ddt.data(
+        (409, errors.Conflict),
+        (403, errors.Refused),
+        (404, errors.Refused),
+        (503, errors.Unavailable),
+    )
+    @ddt.unpack
+    def test_act_that_fails(
+        self, status: int, wanted: type[Exception]
+    ) -> None:
+        self.web.post(ACTION, status_code=status)
+        nova = self.connect()
+        for call in (nova.stop, nova.start, nova.reset, nova.confirm_resize):
+            error = self.assertRaises(wanted, call, "web")
+            self.assertIs(wanted, type(error))
+            self.assertIn("instance web", str(error))
+        self.assertEqual(4, len(self.sent("POST", ACTION)))

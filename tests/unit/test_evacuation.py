@@ -1,157 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evacuate, watch and report: what one run asks, knows and hands on."""
+"""Evacuate and watch: what one run asks, knows and hands on."""
 
-from collections.abc import Callable
-import datetime
 from typing import Any
-from unittest import mock
 
-from oslotest import base
+import ddt
 
-from mistral_hostrecovery import action
 from mistral_hostrecovery import clock
+from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import evacuation
-from mistral_hostrecovery import executions
-from mistral_hostrecovery import model
-from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from tests.unit import facts
-from tests.unit import standins
+from tests.unit import runs
+from tests.unit.runs import ago
 
 
-def ago(seconds: float) -> datetime.datetime:
-    return clock.later(clock.now(), -seconds)
-
-
-class Nova:
-    """A cloud whose host c1 is isolated; it counts what it is asked."""
-
-    def __init__(self, *instances: str) -> None:
-        self.here = [facts.instance(id=name) for name in instances]
-        self.records: list[model.Migration] = []
-        self.changed: dict[str, model.Instance] = {}
-        self.service = facts.service(
-            forced_down=True,
-            disabled=True,
-            disabled_reason="hostrecovery e1",
-            updated_at=ago(60),
-        )
-        self.asked: list[str] = []
-        self.stopped: list[str] = []
-        self.calls: list[str] = []
-        self.fails: dict[str, Exception] = {}
-
-    def _call(self, name: str) -> None:
-        self.calls.append(name)
-        if name in self.fails:
-            raise self.fails[name]
-
-    def instances(self, host: str) -> list[model.Instance]:
-        self._call("instances")
-        return self.here
-
-    def migrations(
-        self, host: str, evacuations_only: bool
-    ) -> list[model.Migration]:
-        self._call("migrations")
-        return self.records
-
-    def services(self) -> list[model.Service]:
-        self._call("services")
-        return [self.service]
-
-    def changed_instances(
-        self, since: datetime.datetime
-    ) -> dict[str, model.Instance]:
-        self._call("changed_instances")
-        return self.changed
-
-    def evacuate(
-        self, instance: str, guard_disk: bool, timeout: float
-    ) -> None:
-        self.asked.append(instance)
-        self._call(f"evacuate {instance}")
-
-    def stop(self, instance: str) -> None:
-        self.stopped.append(instance)
-        self._call(f"stop {instance}")
-
-
-class EvacuationTestCase(base.BaseTestCase):
+class EvacuationTestCase(runs.RunTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.nova = Nova("web", "db")
-        self.results: dict[str, Any] = {}
-        self.settings = policy.Policy()
-        self.host = {
-            "host": "c1",
-            "deadline": clock.stamp(ago(-3600)),
-            "settled_at": None,
-        }
         self.planned(facts.verdict(), facts.verdict(instance="db"))
 
-    def planned(self, *verdicts: model.Verdict) -> None:
-        made = plan.Plan(ago(60), facts.BASELINE, verdicts, [])
-        self.results["plan"] = made.to_dict()
-
-    def record(self, instance: str, status: str, **more: Any) -> None:
-        ordinary: dict[str, Any] = {
-            "id": facts.BASELINE + 1 + len(self.nova.records),
-            "destination": "c4",
-            "created_at": ago(600),
-            "updated_at": ago(500),
-        }
-        self.nova.records.append(
-            facts.migration(
-                instance=instance, status=status, **{**ordinary, **more}
-            )
-        )
-
-    def perform(
-        self,
-        made: Callable[[dict[str, Any]], action.HostRecoveryAction],
-        **carried: Any,
+    def evacuate(
+        self, evacuated: str | None = None, wave: int = 1, **carried: Any
     ) -> Any:
-        mistral = mock.Mock(spec=executions.Executions)
-        mistral.result.side_effect = self.results.__getitem__
-        execution = executions.Execution(
-            "e1", "e1", "service", "RUNNING", ago(60), ago(60), None
-        )
-        clock_: Any = standins.Stopwatch()
-        call = action.Call(clock_, mistral, execution, carried)
-        host = {**self.host, "policy": self.settings.to_dict()}
-        with mock.patch.object(
-            action.cloud, "connect", return_value=self.nova
-        ):
-            return made(host)._perform(call)
-
-    def evacuate(self, evacuated: str | None = None, **carried: Any) -> Any:
         isolated_at = self.nova.service.updated_at.isoformat()
         return self.perform(
-            lambda host: evacuation.Evacuate(
-                host, "plan", isolated_at, evacuated
+            evacuation.Evacuate(
+                self.confirmed, "plan", isolated_at, evacuated, wave
             ),
             **carried,
         )
 
-    def wait(self, **earlier: Any) -> Any:
-        self.results["evacuated"] = {"state": "asked", **earlier}
-        return self.perform(
-            lambda host: evacuation.WaitForState(host, "plan", "evacuated")
-        )
-
-    def report(self, **earlier: Any) -> Any:
+    def wait(self, wave: int = 1, **earlier: Any) -> Any:
         self.results["evacuated"] = {
             "state": "asked",
-            "settled": True,
+            "wave": wave,
+            "wave_began_at": clock.stamp(ago(60)),
             **earlier,
         }
         return self.perform(
-            lambda host: evacuation.ReportRecovery(host, "plan", "evacuated")
+            evacuation.WaitForState(self.confirmed, "plan", "evacuated", wave)
         )
 
 
+@ddt.ddt
 class EvacuateTest(EvacuationTestCase):
     def test_each_instance_of_the_plan_is_asked(self) -> None:
         self.nova.here.append(facts.instance(id="not-in-the-plan"))
@@ -206,6 +98,20 @@ class EvacuateTest(EvacuationTestCase):
         self.assertIn("passed its deadline", result["reason"])
         self.assertEqual([], self.nova.asked)
 
+    @ddt.data(
+        ("shared", cloud.Evacuation.GUARDED),
+        ("volume", cloud.Evacuation.PLAIN),
+        ("local", cloud.Evacuation.PLAIN),
+        ("unknown", cloud.Evacuation.PLAIN),
+    )
+    @ddt.unpack
+    def test_only_a_shared_disk_is_guarded(
+        self, disk: str, how: cloud.Evacuation
+    ) -> None:
+        self.planned(facts.verdict(disk=disk))
+        self.evacuate()
+        self.assertEqual({"web": how}, self.nova.how)
+
     def test_refused_instance_is_not_asked_again(self) -> None:
         self.nova.fails["evacuate web"] = errors.EvacuationRefused("no")
         first = self.evacuate()
@@ -231,7 +137,8 @@ class DoubtTest(EvacuationTestCase):
 
     def test_lost_answer_is_remembered_though_nova_then_fails(self) -> None:
         self.planned(
-            facts.verdict(), facts.verdict(instance="db", was="stopped")
+            facts.verdict(),
+            facts.verdict(instance="db", was="stopped", stopped=True),
         )
         self.nova.here = self.nova.here[:1]
         self.record("db", "failed")
@@ -274,7 +181,7 @@ class DoubtTest(EvacuationTestCase):
 class StopTest(EvacuationTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.planned(facts.verdict(instance="db", was="stopped"))
+        self.planned(facts.verdict(instance="db", was="stopped", stopped=True))
         self.nova.here = []
         self.record("db", "failed")
         self.record("db", "done")
@@ -282,14 +189,14 @@ class StopTest(EvacuationTestCase):
 
     def test_what_nova_started_is_stopped_again(self) -> None:
         self.evacuate()
-        self.assertEqual(["db"], self.nova.stopped)
+        self.assertEqual(["stop db"], self.nova.writes)
 
     def test_what_is_stopped_is_left_alone(self) -> None:
         self.nova.changed = {
             "db": facts.instance(id="db", host="c4", vm_state="stopped")
         }
         self.evacuate()
-        self.assertEqual([], self.nova.stopped)
+        self.assertEqual([], self.nova.writes)
 
     def test_stop_that_nova_refuses_is_remembered(self) -> None:
         self.nova.fails["stop db"] = errors.Refused("locked")
@@ -314,7 +221,9 @@ class WaitForStateTest(EvacuationTestCase):
         for name in ("web", "db"):
             self.record(name, "done")
             self.nova.changed[name] = facts.instance(id=name, host="c4")
-        self.assertEqual({"state": "done", "reason": None}, self.wait())
+        self.assertEqual(
+            {"state": "done", "wave": 1, "reason": None}, self.wait()
+        )
 
     def test_done_on_the_source_is_not_yet(self) -> None:
         for name in ("web", "db"):
@@ -340,41 +249,3 @@ class WaitForStateTest(EvacuationTestCase):
         result = self.wait()
         self.assertEqual("done", result["state"])
         self.assertIn("passed its deadline", result["reason"])
-
-
-class ReportTest(EvacuationTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.nova.here = []
-        for name in ("web", "db"):
-            self.record(name, "done")
-            self.nova.changed[name] = facts.instance(id=name, host="c4")
-
-    def test_all_recovered(self) -> None:
-        found = self.report()
-        self.assertEqual("recovered", found["state"])
-        self.assertEqual(2, found["counts"]["recovered"])
-        self.assertEqual("e1", found["incident"])
-
-    def test_all_recovered_though_the_last_look_was_refused(self) -> None:
-        """It succeeds when all that the plan recovers is recovered."""
-        found = self.report(state="refused", reason="somebody enabled it")
-        self.assertEqual(2, found["counts"]["recovered"])
-        self.assertEqual("recovered", found["state"])
-
-    def test_instance_that_came_later_has_an_outcome(self) -> None:
-        self.nova.here = [facts.instance(id="late")]
-        found = self.report()
-        self.assertEqual(1, found["counts"]["left"])
-        self.assertIn("late", [o["instance"] for o in found["outcomes"]])
-
-    def test_nova_that_fails_is_asked_again(self) -> None:
-        self.nova.fails["instances"] = errors.Unavailable("busy")
-        self.assertRaises(errors.Unavailable, self.report)
-
-    def test_nova_that_fails_for_ever_leaves_a_report(self) -> None:
-        self.host["deadline"] = clock.stamp(ago(301))
-        self.nova.fails["instances"] = errors.Unavailable("busy")
-        found = self.report()
-        self.assertEqual("failed", found["state"])
-        self.assertEqual(2, found["counts"]["unfinished"])

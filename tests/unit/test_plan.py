@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict on each instance, and the reason for it."""
 
+import json
 from typing import Any
 
 import ddt
@@ -136,14 +137,28 @@ class MovingToTest(base.BaseTestCase):
         self.assertEqual({"web": "c5"}, plan.moving_to(records, frozenset()))
 
 
+def surroundings(**more: Any) -> plan.Surroundings:
+    """Return a host without aggregates, images or flavors."""
+    ordinary: dict[str, Any] = {
+        "host": "c1",
+        "flavors": [],
+        "images": {},
+        "aggregates": [],
+    }
+    return plan.Surroundings(**{**ordinary, **more})
+
+
 def judge(
     disk: tuple[str, str] = SHARED,
     settings: policy.Policy | None = None,
+    around: plan.Surroundings | None = None,
     **candidate: Any,
 ) -> tuple[model.Verdict, list[str]]:
-    settings = settings or policy.Policy()
-    verdicts, warnings = plan.judge(
-        [facts.candidate(**candidate)], {"web": disk}, settings
+    verdicts, _, warnings = plan.judge(
+        [facts.candidate(**candidate)],
+        {"web": disk},
+        around or surroundings(),
+        settings or policy.Policy(),
     )
     (verdict,) = verdicts
     return verdict, warnings
@@ -156,6 +171,8 @@ class StateTest(base.BaseTestCase):
         verdict, warnings = judge(vm_state=vm_state)
         self.assertTrue(verdict.recover)
         self.assertEqual(vm_state, verdict.was)
+        self.assertIs(vm_state == "stopped", verdict.stopped)
+        self.assertIsNone(verdict.first)
         self.assertEqual("policy recover=true", verdict.reason)
         self.assertEqual([], warnings)
 
@@ -181,14 +198,28 @@ class StateTest(base.BaseTestCase):
         self.assertFalse(verdict.recover)
         self.assertEqual("it was being deleted", verdict.reason)
 
-    @ddt.data("pausing", "powering-off", "image_snapshot", "rebuilding")
+    @ddt.data("pausing", "powering-off", "image_snapshot")
     def test_other_tasks_do_not_decide(self, task_state: str) -> None:
         self.assertTrue(judge(task_state=task_state)[0].recover)
+
+    def test_evacuation_under_way_goes_on(self) -> None:
+        found, _ = judge(task_state="rebuilding", evacuating=True)
+        self.assertTrue(found.recover)
+        self.assertIsNone(found.first)
+
+    def test_what_its_owner_was_rebuilding_is_left(self) -> None:
+        """Nova would wait for that rebuild for ever."""
+        found, _ = judge(task_state="rebuild_spawning")
+        self.assertFalse(found.recover)
+        self.assertIn("an instance that is rebuilding", found.reason)
 
     def test_what_may_already_run_elsewhere_is_left(self) -> None:
         verdict, _ = judge(VOLUME, moving_to="c4")
         self.assertFalse(verdict.recover)
         self.assertIn("may already run on c4", verdict.reason)
+
+
+RECOVER_KEY = "hostrecovery:recover"
 
 
 @ddt.ddt
@@ -198,24 +229,24 @@ class WishTest(base.BaseTestCase):
     ) -> tuple[model.Verdict, list[str]]:
         return judge(
             settings=policy.Policy(recover=default),
-            metadata={plan.RECOVER_KEY: text},
+            metadata={RECOVER_KEY: text},
         )
 
-    @ddt.data("false", "False", " FALSE ")
+    @ddt.data("false", "False", " FALSE ", "no", "0", "off")
     def test_opt_out(self, text: str) -> None:
         verdict, warnings = self.wish(text)
         self.assertFalse(verdict.recover)
         self.assertEqual(
-            "instance metadata hostrecovery:recover=false", verdict.reason
+            "instance metadata sets hostrecovery:recover=false", verdict.reason
         )
         self.assertEqual([], warnings)
 
-    @ddt.data("true", "True", " TRUE ")
+    @ddt.data("true", "True", " TRUE ", "yes", "1", "on")
     def test_opt_in(self, text: str) -> None:
         verdict, warnings = self.wish(text, default=False)
         self.assertTrue(verdict.recover)
         self.assertEqual(
-            "instance metadata hostrecovery:recover=true", verdict.reason
+            "instance metadata sets hostrecovery:recover=true", verdict.reason
         )
         self.assertEqual([], warnings)
 
@@ -224,7 +255,7 @@ class WishTest(base.BaseTestCase):
         self.assertFalse(verdict.recover)
         self.assertEqual("policy recover=false", verdict.reason)
 
-    @ddt.data("yes", "", "1", "no", "flase")
+    @ddt.data("yess", "", "2", "nope", "flase")
     def test_nonsense_warns_and_the_next_source_decides(
         self, text: str
     ) -> None:
@@ -233,8 +264,12 @@ class WishTest(base.BaseTestCase):
             self.assertIs(default, verdict.recover)
             self.assertIn("policy recover", verdict.reason)
             (warning,) = warnings
-            self.assertIn("instance web", warning)
-            self.assertIn(repr(text), warning)
+            self.assertEqual(
+                "instance web: instance metadata sets"
+                f" hostrecovery:recover={text}, which is neither true nor"
+                " false: ignored",
+                warning,
+            )
 
     def test_wish_does_not_make_the_impossible_possible(self) -> None:
         for given in (
@@ -243,11 +278,11 @@ class WishTest(base.BaseTestCase):
             {"task_state": "deleting"},
             {"selected": False},
         ):
-            verdict, _ = judge(metadata={plan.RECOVER_KEY: "true"}, **given)
+            verdict, _ = judge(metadata={RECOVER_KEY: "true"}, **given)
             self.assertFalse(verdict.recover, given)
 
     def test_wish_does_not_risk_a_disk(self) -> None:
-        verdict, _ = judge(LOCAL, metadata={plan.RECOVER_KEY: "true"})
+        verdict, _ = judge(LOCAL, metadata={RECOVER_KEY: "true"})
         self.assertFalse(verdict.recover)
 
     def test_what_search_opts_leave_out_is_left(self) -> None:
@@ -275,7 +310,9 @@ class DiskTest(base.BaseTestCase):
         )
 
     def test_disk_that_was_not_looked_up_is_not_risked(self) -> None:
-        verdicts, _ = plan.judge([facts.candidate()], {}, policy.Policy())
+        verdicts, _, _ = plan.judge(
+            [facts.candidate()], {}, surroundings(), policy.Policy()
+        )
         self.assertFalse(verdicts[0].recover)
         self.assertEqual(storage.UNKNOWN, verdicts[0].disk)
 
@@ -283,27 +320,23 @@ class DiskTest(base.BaseTestCase):
         verdict, _ = judge(LOCAL, policy.Policy(local_disks="rebuild"))
         self.assertTrue(verdict.recover)
         self.assertEqual(storage.LOCAL, verdict.disk)
-
-
-class CandidateTest(base.BaseTestCase):
-    def test_only_metadata_that_decides_is_kept(self) -> None:
-        found = plan.candidate(
-            facts.instance(
-                metadata={plan.RECOVER_KEY: "x" * 255, "note": "y" * 255}
-            ),
-            True,
-            None,
+        self.assertEqual(
+            "policy recover=true; its root disk is new (policy"
+            " local_disk=rebuild)",
+            verdict.reason,
         )
-        self.assertEqual([plan.RECOVER_KEY], list(found.metadata))
-        self.assertLessEqual(len(found.metadata[plan.RECOVER_KEY]), 64)
 
-    def test_long_name_is_cut(self) -> None:
-        found = plan.candidate(facts.instance(name="n" * 255), True, None)
-        self.assertEqual("n" * model.NAME_LENGTH, found.name)
-
-    def test_facts_make_the_round_trip(self) -> None:
-        found = plan.candidate(facts.instance(), False, "c4")
-        self.assertEqual(found, model.Candidate(**found.to_dict()))
+    def test_owner_may_want_an_empty_disk_or_not(self) -> None:
+        key = "hostrecovery:local_disk"
+        verdict, _ = judge(LOCAL, metadata={key: "rebuild"})
+        self.assertTrue(verdict.recover)
+        self.assertIn(
+            "instance metadata sets hostrecovery:local_disk=rebuild",
+            verdict.reason,
+        )
+        site = policy.Policy(local_disks="rebuild")
+        verdict, _ = judge(LOCAL, site, metadata={key: "leave"})
+        self.assertFalse(verdict.recover)
 
 
 class PlanTest(base.BaseTestCase):
@@ -311,12 +344,24 @@ class PlanTest(base.BaseTestCase):
         made = plan.Plan(
             facts.NOW,
             7,
-            [facts.verdict(), facts.verdict(instance="db", recover=False)],
+            [
+                facts.verdict(),
+                facts.verdict(instance="db", recover=False),
+                facts.verdict(
+                    instance="dns",
+                    wave=1,
+                    start=3,
+                    first="reset",
+                    halted=True,
+                    stopped=True,
+                ),
+            ],
+            [model.Wave(1, None, 2), model.Wave(2, 500, 1, 1)],
             ["a warning"],
         )
-        again = plan.Plan.from_dict(made.to_dict())
+        again = plan.Plan.from_dict(json.loads(json.dumps(made.to_dict())))
         self.assertEqual(made, again)
-        self.assertEqual(["web"], [v.instance for v in again.recover])
+        self.assertEqual(["web", "dns"], [v.instance for v in again.recover])
 
 
 candidates = st.lists(
@@ -324,14 +369,25 @@ candidates = st.lists(
         facts.candidate,
         id=st.uuids().map(str),
         vm_state=st.sampled_from(
-            ["active", "stopped", "error", "paused", "resized", "unknown"]
+            [
+                "active",
+                "stopped",
+                "error",
+                "paused",
+                "rescued",
+                "resized",
+                "building",
+                "unknown",
+            ]
         ),
         task_state=st.sampled_from([None, "deleting", "rebuilding"]),
         selected=st.booleans(),
         moving_to=st.sampled_from([None, "c4"]),
+        launched=st.booleans(),
+        evacuating=st.booleans(),
         metadata=st.dictionaries(
-            st.just(plan.RECOVER_KEY),
-            st.sampled_from(["true", "false", "yes", ""]),
+            st.sampled_from([RECOVER_KEY, "evacuate", "hostrecovery:group"]),
+            st.sampled_from(["true", "false", "yes", "flase", ""]),
         ),
     ),
     max_size=8,
@@ -342,6 +398,11 @@ policies = st.builds(
     policy.Policy,
     recover=st.booleans(),
     local_disks=st.sampled_from(["leave", "rebuild"]),
+    unevacuable=st.sampled_from(["leave", "reset"]),
+    resized=st.sampled_from(["leave", "confirm"]),
+    error_instances=st.sampled_from(["recover", "leave"]),
+    start=st.sampled_from(["restore", "ordered", "stopped"]),
+    trust_shared_storage=st.booleans(),
 )
 
 
@@ -359,7 +420,7 @@ class PropertyTest(base.BaseTestCase):
         disk: tuple[str, str] | None,
     ) -> None:
         disks = {c.id: disk for c in given} if disk else {}
-        verdicts, _ = plan.judge(given, disks, settings)
+        verdicts, _, _ = plan.judge(given, disks, surroundings(), settings)
         self.assertEqual([c.id for c in given], [v.instance for v in verdicts])
         for candidate, verdict in zip(given, verdicts, strict=True):
             self.assertTrue(verdict.reason)
@@ -368,7 +429,12 @@ class PropertyTest(base.BaseTestCase):
                 continue
             self.assertIsNone(candidate.moving_to)
             self.assertTrue(candidate.selected)
+            self.assertTrue(candidate.launched)
             self.assertNotEqual("deleting", candidate.task_state)
-            self.assertIn("recover=true", verdict.reason)
+            self.assertRegex(verdict.reason, "(recover|evacuate)=true")
             if settings.local_disks == "leave":
                 self.assertIn(verdict.disk, ("volume", "shared"))
+            if candidate.vm_state in ("paused", "rescued"):
+                self.assertEqual("reset", verdict.first)
+            if candidate.vm_state == "resized":
+                self.assertEqual("confirm", verdict.first)

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from oslotest import base
 
 from mistral_hostrecovery import model
+from mistral_hostrecovery import outcomes
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import states
+from mistral_hostrecovery.memory import EVERYBODY
+from mistral_hostrecovery.memory import Memory
+from mistral_hostrecovery.memory import Unclear
 from mistral_hostrecovery.progress import Next
 from tests.unit import facts
 
@@ -45,7 +50,8 @@ def old(status: str, **more: Any) -> model.Migration:
 def step(
     place: progress.Place, *records: model.Migration, **more: Any
 ) -> progress.Step:
-    wanted = facts.verdict(was=more.pop("was", "active"))
+    was = more.pop("was", "active")
+    wanted = facts.verdict(was=was, stopped=was == "stopped")
     return progress.next_step(
         wanted, place, known(*records, **more), facts.RULES
     )
@@ -350,7 +356,7 @@ class TimelineTest(base.BaseTestCase):
         self.assertNotIn("None", step(here(), ours("accepted")).reason)
 
     def test_what_nova_refuses_is_failed_with_novas_words(self) -> None:
-        memory = progress.Memory(refused={"web": "Nova refused (409): paused"})
+        memory = Memory(refused={"web": "Nova refused (409): paused"})
         found = step(here(), memory=memory)
         self.assertEqual(Next.FAILED, found.next)
         self.assertEqual("Nova refused (409): paused", found.reason)
@@ -361,7 +367,7 @@ class TimelineTest(base.BaseTestCase):
             ours("failed"),
             ours("done", id=OUR_ID + 1, destination="c4"),
             was="stopped",
-            memory=progress.Memory(refused={"web": "locked"}),
+            memory=Memory(refused={"web": "locked"}),
         )
         self.assertEqual(Next.RECOVERED, found.next)
         self.assertIn("locked", found.reason)
@@ -408,10 +414,8 @@ class AttemptsTest(base.BaseTestCase):
 
 
 class UnclearTest(base.BaseTestCase):
-    def unclear(self, key: str = "web", after: int = 0) -> progress.Memory:
-        return progress.Memory(
-            unclear={key: progress.Unclear(facts.at(120), after)}
-        )
+    def unclear(self, key: str = "web", after: int = 0) -> Memory:
+        return Memory(unclear={key: Unclear(facts.at(120), after)})
 
     def test_it_is_not_asked_within_the_grace(self) -> None:
         found = step(here(), memory=self.unclear(), now=facts.at(119))
@@ -422,7 +426,7 @@ class UnclearTest(base.BaseTestCase):
         self.assertEqual(Next.ASK, found.next)
 
     def test_everybody_is_unclear_after_a_dead_run(self) -> None:
-        memory = self.unclear(progress.EVERYBODY)
+        memory = self.unclear(EVERYBODY)
         self.assertEqual(Next.UNCLEAR, step(here(), memory=memory).next)
 
     def test_another_instances_doubt_does_not_matter(self) -> None:
@@ -441,31 +445,14 @@ class UnclearTest(base.BaseTestCase):
 
     def test_doubt_about_everybody_does_not_hide_its_own(self) -> None:
         failed = ours("failed", updated_at=facts.at(-10))
-        memory = progress.Memory(
+        memory = Memory(
             unclear={
-                "web": progress.Unclear(facts.at(100), OUR_ID),
-                progress.EVERYBODY: progress.Unclear(facts.at(120), OLD_ID),
+                "web": Unclear(facts.at(100), OUR_ID),
+                EVERYBODY: Unclear(facts.at(120), OLD_ID),
             }
         )
         found = step(here(), failed, memory=memory)
         self.assertEqual(Next.UNCLEAR, found.next)
-
-
-class MemoryTest(base.BaseTestCase):
-    def test_it_survives_the_round_trip(self) -> None:
-        memory = progress.Memory(
-            {"db": "Nova refused (409): paused"},
-            {
-                "web": progress.Unclear(facts.at(120), 7),
-                progress.EVERYBODY: progress.Unclear(facts.at(60), 0),
-            },
-        )
-        again = progress.Memory.from_dict(memory.to_dict())
-        self.assertEqual(memory, again)
-
-    def test_knowing_nothing_is_readable_too(self) -> None:
-        memory = progress.Memory.from_dict({})
-        self.assertEqual(progress.Memory(), memory)
 
 
 @ddt.ddt
@@ -519,14 +506,38 @@ class WorthALookTest(base.BaseTestCase):
         )
 
 
-class NeedsStopTest(base.BaseTestCase):
+class NeedsALookTest(base.BaseTestCase):
+    def look(self, wanted: model.Verdict, *records: model.Migration) -> bool:
+        return progress.needs_a_look(wanted, records, facts.RULES)
+
     def test_only_what_was_stopped_and_needed_a_second_attempt(self) -> None:
-        stopped = facts.verdict(was="stopped")
+        stopped = facts.verdict(was="stopped", stopped=True)
         first, second = ours("failed"), ours("done", id=OUR_ID + 1)
-        self.assertTrue(progress.needs_stop(stopped, [second, first]))
-        self.assertFalse(progress.needs_stop(stopped, [second]))
-        self.assertFalse(progress.needs_stop(stopped, [first, first]))
-        self.assertFalse(progress.needs_stop(facts.verdict(), [second, first]))
+        self.assertTrue(self.look(stopped, second, first))
+        self.assertFalse(self.look(stopped, second))
+        self.assertFalse(self.look(stopped, first, first))
+        self.assertFalse(self.look(facts.verdict(), second, first))
+        self.assertFalse(self.look(stopped))
+
+    def test_what_was_in_error_and_is_to_end_stopped(self) -> None:
+        """Nova starts it at the first attempt already."""
+        verdict = facts.verdict(was="error", stopped=True)
+        self.assertTrue(self.look(verdict, ours("done")))
+
+    def test_what_was_reset_ends_stopped_only_if_nova_can_halt_it(
+        self,
+    ) -> None:
+        for halted in (True, False):
+            verdict = facts.verdict(
+                was="paused", first=states.RESET, stopped=True, halted=halted
+            )
+            self.assertIs(not halted, self.look(verdict, ours("done")))
+
+    def test_what_is_to_start_in_this_wave_or_before(self) -> None:
+        for start, wanted in ((1, True), (2, False)):
+            verdict = facts.verdict(halted=True, start=start)
+            self.assertIs(wanted, self.look(verdict, ours("done")))
+            self.assertFalse(self.look(verdict, ours("pre-migrating")))
 
 
 class BaselineTest(base.BaseTestCase):
@@ -571,81 +582,6 @@ class WhyReturnedTest(base.BaseTestCase):
             self.assertIn("host c1", why)
 
 
-@ddt.ddt
-class ConcludeTest(base.BaseTestCase):
-    def conclude(
-        self, place: progress.Place, *records: model.Migration, **more: Any
-    ) -> model.Outcome:
-        wanted = facts.verdict(was=more.pop("was", "active"))
-        return progress.conclude(
-            wanted, place, known(*records, **more), facts.RULES
-        )
-
-    def test_recovered_has_destination_and_times(self) -> None:
-        record = ours("done", destination="c4", updated_at=facts.at(30))
-        outcome = self.conclude(away(), record)
-        self.assertEqual("recovered", outcome.outcome)
-        self.assertEqual("c4", outcome.destination)
-        self.assertEqual("2030-01-01T12:00:00+00:00", outcome.requested_at)
-        self.assertEqual("2030-01-01T12:00:30+00:00", outcome.recovered_at)
-
-    def test_requested_is_the_first_attempt(self) -> None:
-        first = ours("failed", created_at=facts.at(-60))
-        second = ours("done", id=OUR_ID + 1, destination="c4")
-        outcome = self.conclude(away(), second, first)
-        self.assertEqual("2030-01-01T11:59:00+00:00", outcome.requested_at)
-
-    def test_moved_by_somebody_else_has_no_times(self) -> None:
-        outcome = self.conclude(away(host="c7"))
-        self.assertEqual("recovered", outcome.outcome)
-        self.assertEqual("c7", outcome.destination)
-        self.assertIsNone(outcome.requested_at)
-        self.assertIsNone(outcome.recovered_at)
-
-    def test_gone_has_no_destination(self) -> None:
-        record = ours("pre-migrating", destination="c4")
-        outcome = self.conclude(here(deleted=True), record)
-        self.assertEqual("gone", outcome.outcome)
-        self.assertIsNone(outcome.destination)
-
-    def test_failed_says_why(self) -> None:
-        outcome = self.conclude(away(vm_state="error", fault="no disk"))
-        self.assertEqual("failed", outcome.outcome)
-        self.assertIn("no disk", outcome.reason)
-
-    def test_what_may_be_under_way_is_unfinished_and_not_failed(self) -> None:
-        record = ours("pre-migrating", destination="c4")
-        outcome = self.conclude(here(task_state="rebuilding"), record)
-        self.assertEqual("unfinished", outcome.outcome)
-        self.assertIn("when the recovery ended", outcome.reason)
-        self.assertIn("look at it in Nova", outcome.reason)
-
-    def test_what_is_unclear_is_unfinished(self) -> None:
-        memory = progress.Memory(
-            unclear={"web": progress.Unclear(facts.at(60), 0)}
-        )
-        outcome = self.conclude(here(), memory=memory)
-        self.assertEqual("unfinished", outcome.outcome)
-
-    @ddt.named_data(
-        ["ask", "active", here(), []],
-        ["pause", "active", here(), [ours("failed")]],
-        [
-            "stop",
-            "stopped",
-            away(),
-            [ours("failed"), ours("done", id=OUR_ID + 1)],
-        ],
-    )
-    @ddt.unpack
-    def test_what_was_still_to_be_done_is_failed(
-        self, was: str, place: progress.Place, records: list[Any]
-    ) -> None:
-        outcome = self.conclude(place, *records, was=was)
-        self.assertEqual("failed", outcome.outcome)
-        self.assertTrue(outcome.reason.endswith(" when the recovery ended"))
-
-
 HOSTS = [None, "c2", "c4", "dead"]
 STATUSES = [*progress.OPEN, *progress.DONE, *progress.FAILED, "cancelled"]
 TASKS = [None, "rebuilding", "rebuild_spawning", "pausing", "powering-off"]
@@ -688,20 +624,29 @@ places = st.builds(
 )
 
 memories = st.builds(
-    progress.Memory,
+    Memory,
     st.sampled_from([{}, {"web": "Nova refused (409)"}]),
     st.dictionaries(
-        st.sampled_from(["web", "db", progress.EVERYBODY]),
+        st.sampled_from(["web", "db", EVERYBODY]),
         st.builds(
-            progress.Unclear,
+            Unclear,
             st.integers(-300, 300).map(facts.at),
             st.integers(0, 20),
         ),
     ),
+    st.dictionaries(
+        st.just("web"),
+        st.tuples(st.integers(1, 4), st.integers(-300, 0).map(facts.at)),
+    ),
 )
 
-verdicts = st.sampled_from(["active", "stopped", "error"]).map(
-    lambda was: facts.verdict(was=was)
+verdicts = st.builds(
+    facts.verdict,
+    was=st.sampled_from(["active", "stopped", "error", "paused", "resized"]),
+    stopped=st.booleans(),
+    halted=st.booleans(),
+    start=st.sampled_from([None, 1, 2]),
+    first=st.sampled_from([None, states.RESET, states.CONFIRM]),
 )
 
 situations = st.builds(
@@ -754,7 +699,7 @@ class PropertyTest(base.BaseTestCase):
             return
         records = situation.evacuations.get("web", [])
         newest_id = records[0].id if records else 0
-        for key in ("web", progress.EVERYBODY):
+        for key in ("web", EVERYBODY):
             doubt = situation.memory.unclear.get(key)
             if doubt is not None and newest_id <= doubt.after:
                 self.assertGreaterEqual(facts.NOW, doubt.until)
@@ -789,7 +734,7 @@ class PropertyTest(base.BaseTestCase):
         situation: progress.Facts,
     ) -> None:
         found = progress.next_step(verdict, place, situation, facts.RULES)
-        outcome = progress.conclude(verdict, place, situation, facts.RULES)
+        outcome = outcomes.conclude(verdict, place, situation, facts.RULES)
         self.assertTrue(found.reason)
         self.assertTrue(outcome.reason)
         finished = found.next not in progress.UNFINISHED

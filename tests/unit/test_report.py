@@ -9,6 +9,7 @@ import ddt
 from oslotest import base
 
 from mistral_hostrecovery import model
+from mistral_hostrecovery import outcomes
 from mistral_hostrecovery import progress
 from mistral_hostrecovery import report
 from tests.unit import facts
@@ -28,9 +29,10 @@ def outcome(what: str = "recovered", **more: Any) -> model.Outcome:
     return model.Outcome(**{**ordinary, **more})
 
 
-def build(*outcomes: model.Outcome, **more: Any) -> dict[str, Any]:
+def build(*listed: model.Outcome, **more: Any) -> dict[str, Any]:
     ordinary: dict[str, Any] = {
-        "planned": True,
+        "began": True,
+        "dry_run": False,
         "why_ended": None,
         "settled": True,
         "started_at": facts.NOW,
@@ -38,7 +40,7 @@ def build(*outcomes: model.Outcome, **more: Any) -> dict[str, Any]:
         "facts": {},
         "warnings": (),
     }
-    return report.build("c1", "e1", outcomes, **{**ordinary, **more})
+    return report.build("c1", "e1", listed, **{**ordinary, **more})
 
 
 @ddt.ddt
@@ -68,9 +70,27 @@ class StateTest(base.BaseTestCase):
         self.assertEqual("recovered", found["state"])
 
     def test_without_a_plan_it_is_refused(self) -> None:
-        found = build(planned=False, why_ended="host c1 is up")
+        found = build(began=False, why_ended="host c1 is up")
         self.assertEqual("refused", found["state"])
         self.assertEqual("host c1 is up", found["reason"])
+
+    def test_without_a_plan_and_a_reason_it_says_so(self) -> None:
+        found = build(began=False)
+        self.assertEqual("refused", found["state"])
+        self.assertEqual("no plan was made", found["reason"])
+
+    def test_dry_run_recovered_nothing(self) -> None:
+        found = build(outcome("planned"), outcome("left"), dry_run=True)
+        self.assertEqual("planned", found["state"])
+        self.assertEqual(
+            "host c1 was not touched: 1 of 2 instances would be recovered",
+            found["reason"],
+        )
+
+    def test_refused_dry_run_is_refused(self) -> None:
+        found = build(began=False, dry_run=True, why_ended="no such host")
+        self.assertEqual("refused", found["state"])
+        self.assertEqual("no such host", found["reason"])
 
     def test_empty_host_is_recovered(self) -> None:
         self.assertEqual("recovered", build()["state"])
@@ -86,10 +106,16 @@ class StateTest(base.BaseTestCase):
                 "left": 2,
                 "failed": 1,
                 "unfinished": 1,
+                "planned": 1,
             },
             found["counts"],
         )
-        self.assertEqual(6, len(found["outcomes"]))
+        self.assertEqual(7, len(found["outcomes"]))
+
+    def test_planned_is_counted_in_a_dry_run_only(self) -> None:
+        self.assertEqual(
+            dict.fromkeys(report.OUTCOMES[:-1], 0), build()["counts"]
+        )
 
     def test_times_facts_and_warnings_are_in_it(self) -> None:
         found = build(
@@ -109,48 +135,6 @@ class StateTest(base.BaseTestCase):
         self.assertEqual(found, json.loads(json.dumps(found)))
 
 
-class OutcomeTest(base.BaseTestCase):
-    def test_what_the_plan_leaves_keeps_its_reason(self) -> None:
-        verdict = facts.verdict(recover=False, reason="it is paused")
-        found = report.left(verdict)
-        self.assertEqual(outcome("left", reason="it is paused"), found)
-
-    def test_late_arrivals_are_those_in_no_plan(self) -> None:
-        found = report.late_arrivals(
-            [facts.instance(), facts.instance(id="late", vm_state="building")],
-            ["web"],
-            "came later",
-        )
-        self.assertEqual(
-            [
-                outcome(
-                    "left",
-                    instance="late",
-                    was="building",
-                    reason="came later",
-                )
-            ],
-            found,
-        )
-
-    def test_without_a_plan_all_are_late(self) -> None:
-        found = report.late_arrivals([facts.instance()], [], "no plan")
-        self.assertEqual(["web"], [o.instance for o in found])
-
-    def test_long_name_of_a_late_arrival_is_cut(self) -> None:
-        found = report.late_arrivals(
-            [facts.instance(name="n" * 255)], [], "no plan"
-        )
-        self.assertEqual("n" * model.NAME_LENGTH, found[0].name)
-
-    def test_nova_that_cannot_be_asked_leaves_them_unfinished(self) -> None:
-        left = facts.verdict(instance="db", recover=False, reason="paused")
-        found = report.unknown([facts.verdict(), left])
-        self.assertEqual(["unfinished", "left"], [o.outcome for o in found])
-        self.assertIn("Nova did not answer at the end", found[0].reason)
-        self.assertEqual("paused", found[1].reason)
-
-
 @ddt.ddt
 class SizeTest(base.BaseTestCase):
     """1,000 instances take at most 300 bytes each."""
@@ -159,13 +143,13 @@ class SizeTest(base.BaseTestCase):
         situation = progress.Facts(
             facts.at(5000), {"web": list(records)} if records else {}
         )
-        concluded = progress.conclude(
+        concluded = outcomes.conclude(
             facts.verdict(name="prod-frontend-web-0123"),
             place,
             situation,
             facts.RULES,
         )
-        outcomes = [
+        listed = [
             outcome(
                 concluded.outcome,
                 instance=str(uuid.UUID(int=number)),
@@ -177,7 +161,7 @@ class SizeTest(base.BaseTestCase):
             )
             for number in range(1000)
         ]
-        return len(json.dumps(build(*outcomes))) / 1000
+        return len(json.dumps(build(*listed))) / 1000
 
     def record(self, status: str, **more: Any) -> model.Migration:
         return facts.migration(
@@ -211,7 +195,7 @@ class SizeTest(base.BaseTestCase):
             reason="its root disk is lost with the host (aggregate rack-12"
             " sets hostrecovery:shared_storage=false)",
         )
-        found = build(*[report.left(verdict)] * 1000)
+        found = build(*[outcomes.left(verdict)] * 1000)
         self.assertLessEqual(len(json.dumps(found)) / 1000, BYTES)
 
     def test_unfinished_at_the_deadline(self) -> None:

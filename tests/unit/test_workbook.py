@@ -2,11 +2,15 @@
 """The rules that the shipped workbook keeps."""
 
 import configparser
+import functools
 import inspect
+import itertools
 import pathlib
+import re
 from typing import Any
 
 import ddt
+from mistral import expressions
 from mistral.lang import parser
 from oslo_utils import importutils
 from oslotest import base
@@ -15,12 +19,50 @@ import yaml
 ROOT = pathlib.Path(__file__).parents[2]
 WORKBOOK = ROOT / "workbooks" / "host_recovery.yaml"
 REPORT = "report_recovery"
+FAIL = 'fail(msg="<% $.report.reason %>")'
+
+#: Tasks whose failure is not the end: a message that was not sent, hosts
+#: that could not be enabled.  These go on in any case.
+GO_ON = {
+    "pause_recovery": ['pause(msg="<% $.pause_reason %>")', "confirm_again"],
+    "enable_reserved_hosts": ["evacuate"],
+    "notify_finished": [{FAIL: "<% $.failed %>"}],
+}
+
+#: A branch beside the recovery, with nothing after it.
+BESIDE = "notify_started"
+
+#: What each variable of a condition may be.
+DOMAINS: dict[str, list[Any]] = {
+    "host": [{"state": "confirmed"}, {"state": "refused"}],
+    "notify": [True, False],
+    "reason": [None, "why"],
+    "gate": ["planned", "paused", "refused"],
+    "dry_run": [True, False],
+    "reserved": [[], [{"host": "c9"}]],
+    "waited": ["again", "done", "refused"],
+    "failed": [True, False],
+    "report": [
+        {"state": "returned", "reason": "why"},
+        {"state": "refused", "reason": "why"},
+    ],
+}
 
 
-def workflow() -> dict[str, Any]:
+@functools.cache
+def workflows() -> dict[str, Any]:
     book = yaml.safe_load(WORKBOOK.read_text())
-    found: dict[str, Any] = book["workflows"]["recover"]
+    found: dict[str, Any] = book["workflows"]
     return found
+
+
+def tasks() -> dict[str, Any]:
+    """Return the tasks of both workflows, whose names all differ."""
+    return {
+        name: task
+        for workflow in workflows().values()
+        for name, task in workflow["tasks"].items()
+    }
 
 
 def registered_actions() -> dict[str, str]:
@@ -37,7 +79,38 @@ def action_class(name: str) -> Any:
     return importutils.import_class(target)
 
 
-TASKS = sorted(workflow()["tasks"])
+def steps(clause: list[Any]) -> list[tuple[str, str | None]]:
+    """Return where a clause leads, each with its condition."""
+    return [
+        (name, condition)
+        for step in clause
+        for name, condition in (
+            step.items() if isinstance(step, dict) else [(step, None)]
+        )
+    ]
+
+
+def taken(clause: list[Any], variables: dict[str, Any]) -> list[str]:
+    """Return where a clause leads to as Mistral would decide."""
+    return [
+        name
+        for name, condition in steps(clause)
+        if condition is None or expressions.evaluate(condition, variables)
+    ]
+
+
+def situations(clause: list[Any]) -> list[dict[str, Any]]:
+    """Return every combination of what the conditions look at."""
+    text = " ".join(str(condition) for _, condition in steps(clause))
+    names = sorted(set(re.findall(r"\$\.([a-z_]+)", text)))
+    return [
+        dict(zip(names, values, strict=True))
+        for values in itertools.product(*(DOMAINS[name] for name in names))
+    ]
+
+
+TASKS = sorted(tasks())
+RECOVER_TASKS = sorted(workflows()["recover"]["tasks"])
 
 
 class WorkbookTest(base.BaseTestCase):
@@ -46,90 +119,239 @@ class WorkbookTest(base.BaseTestCase):
             WORKBOOK.read_text(), validate=True
         )
         self.assertEqual("host_recovery", book.get_name())
-        self.assertIsNotNone(book.get_workflows()["recover"])
+        self.assertEqual({"recover", "return_host"}, set(workflows()))
+        for name in workflows():
+            self.assertIsNotNone(book.get_workflows()[name])
 
-    def test_two_keys_are_enough_to_start_it(self) -> None:
-        inputs = workflow()["input"]
+    def test_tasks_have_names_of_their_own(self) -> None:
+        count = sum(len(w["tasks"]) for w in workflows().values())
+        self.assertEqual(count, len(TASKS))
+
+    def test_two_keys_are_enough_to_recover(self) -> None:
+        inputs = workflows()["recover"]["input"]
         self.assertEqual(
             ["search_opts", "on_shared_storage"],
             [item for item in inputs if isinstance(item, str)],
         )
 
+    def test_one_key_is_enough_to_return_a_host(self) -> None:
+        inputs = workflows()["return_host"]["input"]
+        self.assertEqual(
+            ["search_opts"], [item for item in inputs if isinstance(item, str)]
+        )
+
     def test_report_is_the_output_either_way(self) -> None:
         for output in ("output", "output-on-error"):
-            self.assertEqual({"report": "<% $.report %>"}, workflow()[output])
+            self.assertEqual(
+                {"report": "<% $.get(report) %>"},
+                workflows()["recover"][output],
+            )
+            self.assertEqual(
+                {"report": "<% $.report %>"},
+                workflows()["return_host"][output],
+            )
+
+    def test_report_is_not_overwritten_by_a_branch_beside_it(self) -> None:
+        """Mistral merges the variables of all branches that end."""
+        recover = workflows()["recover"]
+        self.assertNotIn("report", recover["vars"])
+        publishing = [
+            name
+            for name, task in recover["tasks"].items()
+            if "report" in task.get("publish", {})
+        ]
+        self.assertEqual([REPORT], publishing)
+        beside = recover["tasks"][BESIDE]
+        for key in ("publish", "publish-on-error", "on-success", "on-error"):
+            self.assertNotIn(key, beside)
 
     def test_every_registered_action_is_used(self) -> None:
-        used = {task["action"] for task in workflow()["tasks"].values()}
+        used = {task["action"] for task in tasks().values()}
         self.assertEqual(set(registered_actions()), used)
 
     def test_variables_that_are_published_are_declared(self) -> None:
         """Else a branch that is reached without it fails in YAQL."""
-        declared = set(workflow()["vars"])
-        for name, task in workflow()["tasks"].items():
-            published = {
-                *task.get("publish", {}),
-                *task.get("publish-on-error", {}),
-            }
-            self.assertLessEqual(published - {"waited"}, declared, name)
+        at_once = {"recover": {"waited", "report"}, "return_host": set()}
+        for name, workflow in workflows().items():
+            declared = set(workflow["vars"])
+            for task_name, task in workflow["tasks"].items():
+                published = {
+                    *task.get("publish", {}),
+                    *task.get("publish-on-error", {}),
+                }
+                self.assertLessEqual(
+                    published - at_once[name], declared, task_name
+                )
 
-    def test_report_that_is_not_recovered_fails_it(self) -> None:
+    def test_variables_that_are_used_are_known(self) -> None:
+        for workflow in workflows().values():
+            known = {*workflow["vars"], "waited", "report"}
+            for item in workflow["input"]:
+                known |= {item} if isinstance(item, str) else set(item)
+            used = re.findall(r"\$\.([a-z_]+)\b(?!\()", str(workflow))
+            self.assertLessEqual(set(used), known)
+
+    def test_what_is_not_declared_is_not_read_before_it_is_published(
+        self,
+    ) -> None:
+        recover = workflows()["recover"]["tasks"]
+        reading = {
+            name
+            for name, task in recover.items()
+            for variable in ("waited", "report")
+            if f"$.{variable}" in str(task)
+        }
         self.assertEqual(
-            [{"fail": "<% $.report.state != recovered %>"}],
-            workflow()["tasks"][REPORT]["on-success"],
+            {"wait_for_state", REPORT, "notify_finished"}, reading
+        )
+
+    def test_recovery_that_is_not_recovered_fails_it(self) -> None:
+        for failed, notify in itertools.product((True, False), repeat=2):
+            wanted = ["notify_finished"] if notify else []
+            if failed and not notify:
+                wanted = [FAIL]
+            self.assertEqual(
+                wanted,
+                taken(
+                    tasks()[REPORT]["on-success"],
+                    {"failed": failed, "notify": notify},
+                ),
+            )
+            self.assertEqual(
+                [FAIL] if failed else [],
+                taken(
+                    tasks()["notify_finished"]["on-complete"],
+                    {"failed": failed},
+                ),
+            )
+
+    def test_only_these_states_of_a_report_are_no_failure(self) -> None:
+        published = tasks()[REPORT]["publish"]["failed"]
+        for state, wanted in (
+            ("recovered", False),
+            ("planned", False),
+            ("failed", True),
+            ("refused", True),
+        ):
+            result = {"state": state}
+            said = published.replace("task().result", "$.result")
+            self.assertIs(
+                wanted, expressions.evaluate(said, {"result": result}), state
+            )
+        # What was not reported has failed too.
+        self.assertIs(True, workflows()["recover"]["vars"]["failed"])
+
+    def test_host_that_is_not_returned_fails_it(self) -> None:
+        clause = tasks()["return_host"]["on-success"]
+        for state in ("returned", "refused", "of the future"):
+            report = {"state": state, "reason": "why"}
+            self.assertEqual(
+                [] if state == "returned" else [FAIL],
+                taken(clause, {"report": report}),
+            )
+
+    def test_nothing_is_written_in_a_dry_run_or_behind_a_closed_gate(
+        self,
+    ) -> None:
+        clause = tasks()["plan_recovery"]["on-success"]
+        for situation in situations(clause):
+            wanted = situation["gate"] == "planned"
+            wanted = wanted and not situation["dry_run"]
+            self.assertEqual(
+                wanted, "isolate_host" in taken(clause, situation), situation
+            )
+
+    def test_only_plan_recovery_leads_to_the_first_write(self) -> None:
+        leading = [
+            name
+            for name, task in tasks().items()
+            for key in ("on-success", "on-error", "on-complete")
+            if "isolate_host" in dict(steps(task.get(key, [])))
+        ]
+        self.assertEqual(["plan_recovery"], leading)
+
+    def test_resumed_recovery_begins_again_with_the_host(self) -> None:
+        again = tasks()["confirm_again"]
+        first = tasks()["confirm_failed_host"]
+        self.assertEqual(first["action"], again["action"])
+        self.assertIs(True, again["input"]["resumed"])
+        for key in set(first["input"]) - {"dry_run"}:
+            self.assertEqual(first["input"][key], again["input"][key])
+        self.assertEqual(
+            ["list_instances"],
+            taken(again["on-success"], {"host": {"state": "confirmed"}}),
         )
 
 
 @ddt.ddt
 class TaskTest(base.BaseTestCase):
-    def task(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = workflow()["tasks"][name]
-        return found
-
     @ddt.data(*TASKS)
     def test_it_uses_nothing_that_was_seen_to_hang(self, name: str) -> None:
         for key in ("with-items", "workflow", "timeout", "concurrency"):
-            self.assertNotIn(key, self.task(name))
+            self.assertNotIn(key, tasks()[name])
+        for key in ("join", "wait-before", "wait-after", "pause-before"):
+            self.assertNotIn(key, tasks()[name])
 
     @ddt.data(*TASKS)
     def test_it_is_retried_by_plain_numbers(self, name: str) -> None:
-        retry = self.task(name)["retry"]
+        retry = tasks()[name]["retry"]
         self.assertEqual({"count", "delay"}, set(retry))
         for value in retry.values():
             self.assertIs(int, type(value))
 
     @ddt.data(*TASKS)
     def test_it_survives_a_dead_executor(self, name: str) -> None:
-        self.assertIs(True, self.task(name)["safe-rerun"])
+        self.assertIs(True, tasks()[name]["safe-rerun"])
 
-    @ddt.data(*TASKS)
+    @ddt.data(*RECOVER_TASKS)
     def test_its_error_is_reported(self, name: str) -> None:
-        if name == REPORT:
+        task = tasks()[name]
+        if name in GO_ON:
+            self.assertEqual(GO_ON[name], task["on-complete"])
+            self.assertNotIn("on-error", task)
             return
-        self.assertEqual([REPORT], self.task(name)["on-error"])
-        self.assertIn(name, self.task(name)["publish-on-error"]["reason"])
+        if name in (REPORT, BESIDE):
+            return
+        self.assertEqual([REPORT], task["on-error"])
+        self.assertIn(name, task["publish-on-error"]["reason"])
+        self.assertNotIn("on-complete", task)
 
     @ddt.data(*TASKS)
-    def test_each_end_leads_on(self, name: str) -> None:
-        """A pair of conditions that leaves a gap would end it silently."""
-        steps = self.task(name)["on-success"]
-        conditions = [
-            str(condition)
-            for step in steps
-            if isinstance(step, dict)
-            for condition in step.values()
-        ]
-        if name == REPORT or not conditions:
+    def test_each_end_leads_on_and_to_one_place(self, name: str) -> None:
+        """A condition that leaves a gap would end it silently."""
+        if name in (REPORT, "return_host", BESIDE, *GO_ON):
             return
-        first, second = conditions
-        self.assertEqual(first.replace(" = ", " != "), second)
+        clause = tasks()[name]["on-success"]
+        for situation in situations(clause):
+            found = [s for s in taken(clause, situation) if s != BESIDE]
+            self.assertEqual(1, len(found), situation)
+
+    @ddt.data(*TASKS)
+    def test_where_it_leads_exists(self, name: str) -> None:
+        for key in ("on-success", "on-error", "on-complete"):
+            for step, _ in steps(tasks()[name].get(key, [])):
+                if not step.startswith(("fail(", "pause(")):
+                    self.assertIn(step, RECOVER_TASKS)
 
     @ddt.data(*TASKS)
     def test_its_action_exists_and_takes_its_input(self, name: str) -> None:
-        task = self.task(name)
+        task = tasks()[name]
         self.assertIn(task["action"], registered_actions())
         spec = inspect.getfullargspec(action_class(task["action"]).__init__)
         known = spec.args[1:]
         needed = known[: len(known) - len(spec.defaults or ())]
         self.assertLessEqual(set(task["input"]), set(known))
         self.assertLessEqual(set(needed), set(task["input"]))
+
+    @ddt.data(*TASKS)
+    def test_lists_of_instances_do_not_travel(self, name: str) -> None:
+        """Other tasks are named by their ids."""
+        for key, value in tasks()[name]["input"].items():
+            if key in ("plan", "instances", "disks", "evacuated", "spares"):
+                published = [
+                    task["publish"][key]
+                    for task in tasks().values()
+                    if key in task.get("publish", {})
+                ]
+                self.assertEqual(f"<% $.{key} %>", value)
+                self.assertEqual(["<% task().id %>"], published)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What became of an instance, now that nothing more is done."""
+
+from typing import Any
+
+import ddt
+from oslotest import base
+
+from mistral_hostrecovery import model
+from mistral_hostrecovery import outcomes
+from mistral_hostrecovery import progress
+from mistral_hostrecovery.memory import Memory
+from mistral_hostrecovery.memory import Unclear
+from tests.unit import facts
+
+OUR_ID = facts.BASELINE + 1
+
+
+def known(*records: model.Migration, **more: Any) -> progress.Facts:
+    more.setdefault("now", facts.NOW)
+    return progress.Facts(evacuations=progress.group(records), **more)
+
+
+def here(**seen: Any) -> progress.Place:
+    return progress.Place(True, facts.instance(**seen))
+
+
+def away(**seen: Any) -> progress.Place:
+    seen.setdefault("host", "c4")
+    return progress.Place(False, facts.instance(**seen))
+
+
+def ours(status: str = "accepted", **more: Any) -> model.Migration:
+    return facts.migration(status=status, **more)
+
+
+def outcome(**more: Any) -> model.Outcome:
+    """Return the outcome of an instance that is left."""
+    ordinary: dict[str, Any] = {
+        "instance": "web",
+        "name": "web-1",
+        "was": "active",
+        "outcome": "left",
+        "reason": "why it is left",
+    }
+    return model.Outcome(**{**ordinary, **more})
+
+
+@ddt.ddt
+class ConcludeTest(base.BaseTestCase):
+    def conclude(
+        self, place: progress.Place, *records: model.Migration, **more: Any
+    ) -> model.Outcome:
+        was = more.pop("was", "active")
+        wanted = facts.verdict(was=was, stopped=was == "stopped")
+        return outcomes.conclude(
+            wanted, place, known(*records, **more), facts.RULES
+        )
+
+    def test_recovered_has_destination_and_times(self) -> None:
+        record = ours("done", destination="c4", updated_at=facts.at(30))
+        outcome = self.conclude(away(), record)
+        self.assertEqual("recovered", outcome.outcome)
+        self.assertEqual("c4", outcome.destination)
+        self.assertEqual("2030-01-01T12:00:00+00:00", outcome.requested_at)
+        self.assertEqual("2030-01-01T12:00:30+00:00", outcome.recovered_at)
+
+    def test_requested_is_the_first_attempt(self) -> None:
+        first = ours("failed", created_at=facts.at(-60))
+        second = ours("done", id=OUR_ID + 1, destination="c4")
+        outcome = self.conclude(away(), second, first)
+        self.assertEqual("2030-01-01T11:59:00+00:00", outcome.requested_at)
+
+    def test_moved_by_somebody_else_has_no_times(self) -> None:
+        outcome = self.conclude(away(host="c7"))
+        self.assertEqual("recovered", outcome.outcome)
+        self.assertEqual("c7", outcome.destination)
+        self.assertIsNone(outcome.requested_at)
+        self.assertIsNone(outcome.recovered_at)
+
+    def test_gone_has_no_destination(self) -> None:
+        record = ours("pre-migrating", destination="c4")
+        outcome = self.conclude(here(deleted=True), record)
+        self.assertEqual("gone", outcome.outcome)
+        self.assertIsNone(outcome.destination)
+
+    def test_failed_says_why(self) -> None:
+        outcome = self.conclude(away(vm_state="error", fault="no disk"))
+        self.assertEqual("failed", outcome.outcome)
+        self.assertIn("no disk", outcome.reason)
+
+    def test_what_may_be_under_way_is_unfinished_and_not_failed(self) -> None:
+        record = ours("pre-migrating", destination="c4")
+        outcome = self.conclude(here(task_state="rebuilding"), record)
+        self.assertEqual("unfinished", outcome.outcome)
+        self.assertIn("when the recovery ended", outcome.reason)
+        self.assertIn("look at it in Nova", outcome.reason)
+
+    def test_what_is_unclear_is_unfinished(self) -> None:
+        memory = Memory(unclear={"web": Unclear(facts.at(60), 0)})
+        outcome = self.conclude(here(), memory=memory)
+        self.assertEqual("unfinished", outcome.outcome)
+
+    @ddt.named_data(
+        ["ask", "active", here(), []],
+        ["pause", "active", here(), [ours("failed")]],
+        [
+            "stop",
+            "stopped",
+            away(),
+            [ours("failed"), ours("done", id=OUR_ID + 1)],
+        ],
+    )
+    @ddt.unpack
+    def test_what_was_still_to_be_done_is_failed(
+        self, was: str, place: progress.Place, records: list[Any]
+    ) -> None:
+        outcome = self.conclude(place, *records, was=was)
+        self.assertEqual("failed", outcome.outcome)
+        self.assertTrue(outcome.reason.endswith(" when the recovery ended"))
+
+
+class OutcomeTest(base.BaseTestCase):
+    def test_what_the_plan_leaves_keeps_its_reason(self) -> None:
+        verdict = facts.verdict(recover=False, reason="it is paused")
+        found = outcomes.left(verdict)
+        self.assertEqual(outcome(reason="it is paused"), found)
+
+    def test_late_arrivals_are_those_in_no_plan(self) -> None:
+        found = outcomes.late_arrivals(
+            [facts.instance(), facts.instance(id="late", vm_state="building")],
+            ["web"],
+            "came later",
+        )
+        self.assertEqual(
+            [
+                outcome(
+                    instance="late",
+                    was="building",
+                    reason="came later",
+                )
+            ],
+            found,
+        )
+
+    def test_without_a_plan_all_are_late(self) -> None:
+        found = outcomes.late_arrivals([facts.instance()], [], "no plan")
+        self.assertEqual(["web"], [o.instance for o in found])
+
+    def test_long_name_of_a_late_arrival_is_cut(self) -> None:
+        found = outcomes.late_arrivals(
+            [facts.instance(name="n" * 255)], [], "no plan"
+        )
+        self.assertEqual("n" * model.NAME_LENGTH, found[0].name)
+
+    def test_nova_that_cannot_be_asked_leaves_them_unfinished(self) -> None:
+        left = facts.verdict(instance="db", recover=False, reason="paused")
+        found = outcomes.unknown([facts.verdict(), left])
+        self.assertEqual(["unfinished", "left"], [o.outcome for o in found])
+        self.assertIn("Nova did not answer at the end", found[0].reason)
+        self.assertEqual("paused", found[1].reason)
