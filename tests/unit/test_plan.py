@@ -339,6 +339,332 @@ class DiskTest(base.BaseTestCase):
         self.assertFalse(verdict.recover)
 
 
+def image(**more: Any) -> model.Image:
+    ordinary: dict[str, Any] = {
+        "id": "i1",
+        "name": "cirros",
+        "public": True,
+        "tags": frozenset(),
+        "properties": {},
+    }
+    return model.Image(**{**ordinary, **more})
+
+
+def aggregate(name: str, *hosts: str, **tags: str) -> model.Aggregate:
+    return model.Aggregate(name, frozenset(hosts), tags)
+
+
+class LevelTest(base.BaseTestCase):
+    """Who says something about an instance, from fine to coarse."""
+
+    def test_each_level_decides_where_no_finer_one_does(self) -> None:
+        around = surroundings(
+            flavors=[model.Flavor("m1.batch", {"evacuate": "no"})],
+            images={"i1": image(properties={"evacuate": "no"})},
+            aggregates=[aggregate("rack", "c1", evacuate="no")],
+        )
+        metadata = {"evacuate": "no"}
+        for given, words in (
+            (
+                {"metadata": metadata, "image": "i1", "flavor": 0},
+                "instance metadata sets evacuate=false",
+            ),
+            ({"image": "i1", "flavor": 0}, "image cirros sets evacuate=false"),
+            ({"flavor": 0}, "flavor m1.batch sets evacuate=false"),
+            ({}, "aggregate rack sets evacuate=false"),
+        ):
+            verdict, warnings = judge(around=around, **given)
+            self.assertFalse(verdict.recover)
+            self.assertEqual(words, verdict.reason)
+            self.assertEqual([], warnings)
+
+    def test_aggregate_of_other_hosts_says_nothing(self) -> None:
+        around = surroundings(
+            aggregates=[aggregate("rack", "c2", evacuate="no")]
+        )
+        self.assertTrue(judge(around=around)[0].recover)
+
+    def test_image_that_is_not_known_says_nothing(self) -> None:
+        self.assertTrue(judge(image="gone")[0].recover)
+
+    def test_own_image_of_a_tenant_is_its_word(self) -> None:
+        """Else a tenant would raise its priority with an image."""
+        for public, wanted in ((True, 1000), (False, 500)):
+            around = surroundings(
+                images={
+                    "i1": image(
+                        public=public,
+                        properties={"hostrecovery:priority": "1000"},
+                    )
+                }
+            )
+            _, made, warnings = plan.judge(
+                [facts.candidate(image="i1")],
+                {"web": SHARED},
+                around,
+                policy.Policy(),
+            )
+            self.assertEqual([wanted], [w.priority for w in made])
+            self.assertEqual(0 if public else 1, len(warnings))
+
+    def test_service_instance_is_left(self) -> None:
+        for public in (True, False):
+            around = surroundings(
+                images={
+                    "i1": image(tags=frozenset({"amphora"}), public=public)
+                }
+            )
+            verdict, _ = judge(around=around, image="i1")
+            self.assertFalse(verdict.recover)
+            self.assertEqual(
+                "image cirros has the tag amphora: its service replaces the"
+                " instance",
+                verdict.reason,
+            )
+
+    def test_service_instance_may_be_wanted(self) -> None:
+        around = surroundings(
+            images={"i1": image(tags=frozenset({"amphora"}))}
+        )
+        verdict, _ = judge(
+            around=around, image="i1", metadata={"evacuate": "yes"}
+        )
+        self.assertTrue(verdict.recover)
+
+    def test_tag_that_the_site_does_not_name_says_nothing(self) -> None:
+        around = surroundings(images={"i1": image(tags=frozenset({"mine"}))})
+        self.assertTrue(judge(around=around, image="i1")[0].recover)
+
+    def test_names_are_shown_as_they_are_written(self) -> None:
+        around = surroundings(
+            flavors=[model.Flavor("a\x1b[0m\nb", {"evacuate": "no"})]
+        )
+        verdict, _ = judge(around=around, flavor=0)
+        self.assertEqual(
+            "flavor a\\x1b[0m\\nb sets evacuate=false", verdict.reason
+        )
+
+
+class GroupTest(base.BaseTestCase):
+    def waves(self, **given: tuple[int, str | None]) -> dict[str, int]:
+        """Return the waves of instances with a priority and a group."""
+        flavors = []
+        candidates = []
+        for name, (priority, group) in given.items():
+            specs = {"hostrecovery:priority": str(priority)}
+            if group is not None:
+                specs["hostrecovery:group"] = group
+            candidates.append(facts.candidate(id=name, flavor=len(flavors)))
+            flavors.append(model.Flavor(name, specs))
+        verdicts, _, warnings = plan.judge(
+            candidates,
+            dict.fromkeys(given, SHARED),
+            surroundings(flavors=flavors),
+            policy.Policy(),
+        )
+        self.assertEqual([], warnings)
+        return {v.instance: v.wave for v in verdicts}
+
+    def test_group_shares_the_wave_of_its_highest(self) -> None:
+        self.assertEqual(
+            {"web": 1, "db": 1, "dns": 2},
+            self.waves(web=(1, "shop"), db=(900, "shop"), dns=(500, None)),
+        )
+
+    def test_other_groups_are_not_raised(self) -> None:
+        self.assertEqual(
+            {"web": 2, "db": 1, "dns": 2},
+            self.waves(web=(1, "shop"), db=(900, "bank"), dns=(1, None)),
+        )
+
+    def test_one_that_is_left_raises_nobody(self) -> None:
+        flavors = [
+            model.Flavor("a", {"hostrecovery:group": "shop"}),
+            model.Flavor(
+                "b",
+                {
+                    "hostrecovery:group": "shop",
+                    "hostrecovery:priority": "1000",
+                    "evacuate": "no",
+                },
+            ),
+        ]
+        _, made, _ = plan.judge(
+            [
+                facts.candidate(id="a", flavor=0),
+                facts.candidate(id="b", flavor=1),
+            ],
+            {"a": SHARED, "b": SHARED},
+            surroundings(flavors=flavors),
+            policy.Policy(),
+        )
+        self.assertEqual([model.Wave(1, 500, 1)], made)
+
+    def test_tenant_joins_no_group_and_raises_nobody(self) -> None:
+        """By default: a group says something about other instances too."""
+        candidates = [
+            facts.candidate(
+                id="mine",
+                metadata={
+                    "hostrecovery:group": "shop",
+                    "hostrecovery:priority": "1000",
+                },
+            ),
+            facts.candidate(id="shop", flavor=0),
+        ]
+        verdicts, made, warnings = plan.judge(
+            candidates,
+            {"mine": SHARED, "shop": SHARED},
+            surroundings(
+                flavors=[model.Flavor("f", {"hostrecovery:group": "shop"})]
+            ),
+            policy.Policy(),
+        )
+        self.assertEqual([model.Wave(1, 500, 2)], made)
+        self.assertEqual(2, len(warnings))
+
+
+@ddt.ddt
+class StartTest(base.BaseTestCase):
+    """How an instance ends, and what Nova has to be able to for that."""
+
+    def verdict(
+        self,
+        start: str,
+        disk: tuple[str, str] = VOLUME,
+        can_halt: bool = True,
+        trust: bool = False,
+        **candidate: Any,
+    ) -> model.Verdict:
+        settings = policy.Policy(
+            start=start, trust_shared_storage=trust, unevacuable="reset"
+        )
+        around = surroundings(can_halt=can_halt)
+        return judge(disk, settings, around, **candidate)[0]
+
+    @ddt.data(
+        # start, vm_state, halted, stopped
+        ("restore", "active", False, False),
+        ("restore", "stopped", False, True),
+        ("restore", "error", False, False),
+        ("restore", "paused", True, True),
+        ("ordered", "active", True, False),
+        ("ordered", "stopped", True, True),
+        ("ordered", "error", False, False),
+        ("ordered", "paused", True, True),
+        ("stopped", "active", True, True),
+        ("stopped", "stopped", True, True),
+        ("stopped", "error", False, True),
+        ("stopped", "paused", True, True),
+    )
+    @ddt.unpack
+    def test_how_it_is_asked_and_ends(
+        self, start: str, state: str, halted: bool, stopped: bool
+    ) -> None:
+        found = self.verdict(start, vm_state=state)
+        self.assertTrue(found.recover)
+        self.assertEqual((halted, stopped), (found.halted, found.stopped))
+
+    @ddt.data("ordered", "stopped")
+    def test_old_nova_cannot_and_says_so(self, start: str) -> None:
+        error = self.assertRaises(
+            errors.Refused, self.verdict, start, can_halt=False
+        )
+        self.assertIn(f"policy start={start} needs a Nova", str(error))
+        self.assertIn("use start=restore", str(error))
+
+    def test_old_nova_recovers_and_we_stop_what_was_paused(self) -> None:
+        found = self.verdict("restore", can_halt=False, vm_state="paused")
+        self.assertEqual((False, True), (found.halted, found.stopped))
+        self.assertTrue(found.recover)
+
+    def test_shared_disk_is_checked_rather_than_left_stopped(self) -> None:
+        """A disk is worth more than an order."""
+        found = self.verdict("ordered", SHARED)
+        self.assertTrue(found.recover)
+        self.assertFalse(found.halted)
+        found = self.verdict("stopped", SHARED)
+        self.assertFalse(found.recover)
+        self.assertIn("trust_shared_storage=true", found.reason)
+        for start in ("ordered", "stopped"):
+            found = self.verdict(start, SHARED, trust=True)
+            self.assertTrue(found.recover and found.halted)
+
+
+class ManyTest(base.BaseTestCase):
+    def test_each_of_2000_instances_is_in_the_plan_once(self) -> None:
+        flavors = [
+            model.Flavor(f"f{n}", {"hostrecovery:priority": str(n * 50)})
+            for n in range(20)
+        ]
+        candidates = [
+            facts.candidate(
+                id=f"i{n}",
+                flavor=n % 20,
+                vm_state=["active", "stopped", "paused"][n % 3],
+                metadata={"hostrecovery:priority": "1000", "evacuate": "?"},
+            )
+            for n in range(2000)
+        ]
+        verdicts, made, warnings = plan.judge(
+            candidates,
+            {c.id: SHARED for c in candidates},
+            surroundings(flavors=flavors),
+            policy.Policy(max_wave_size=10),
+        )
+        self.assertEqual(
+            [c.id for c in candidates], [v.instance for v in verdicts]
+        )
+        recover = sum(v.recover for v in verdicts)
+        self.assertEqual(recover, sum(w.evacuate for w in made))
+        self.assertLessEqual(len(warnings), 101)
+        found = plan.Plan(facts.NOW, 0, verdicts, made, warnings).to_dict()
+        self.assertLess(len(json.dumps(found)) / 2000, 300)
+
+
+class HostileTest(base.BaseTestCase):
+    @facts.REPEATABLE
+    @hypothesis.given(
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "hostrecovery:recover",
+                    "hostrecovery:priority",
+                    "hostrecovery:local_disk",
+                    "hostrecovery:group",
+                    "evacuate",
+                ]
+            ),
+            st.text(max_size=70)
+            | st.sampled_from(
+                ["<% $ %>", "{{ _ }}", "1000", "shop", "rebuild", "\x00"]
+            ),
+        ),
+        st.text(max_size=40),
+    )
+    def test_tenant_changes_no_other_instance(
+        self, metadata: dict[str, str], name: str
+    ) -> None:
+        around = surroundings(
+            flavors=[model.Flavor("f", {"hostrecovery:group": "shop"})]
+        )
+        others = [
+            facts.candidate(id="shop", flavor=0),
+            facts.candidate(id="lone"),
+        ]
+        hostile = facts.candidate(id="mine", name=name, metadata=metadata)
+        disks = dict.fromkeys(("shop", "lone", "mine"), SHARED)
+        alone, _, _ = plan.judge(others, disks, around, policy.Policy())
+        found, _, warnings = plan.judge(
+            [*others, hostile], disks, around, policy.Policy()
+        )
+        self.assertEqual(alone, found[:2])
+        for sentence in warnings:
+            self.assertTrue(sentence.startswith("instance mine: "))
+            self.assertTrue(sentence.isprintable())
+            self.assertLess(len(sentence), 300)
+
+
 class PlanTest(base.BaseTestCase):
     def test_it_survives_the_round_trip(self) -> None:
         made = plan.Plan(
