@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's answers, also the odd ones, read as facts."""
+
+import datetime
+from typing import Any
+
+import ddt
+from oslotest import base
+
+from mistral_hostrecovery import model
+from mistral_hostrecovery import nova_facts
+from tests.unit import facts
+
+LONG_AGO = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+def instance(**raw: Any) -> model.Instance:
+    return nova_facts.instance({"id": "web", **raw})
+
+
+@ddt.ddt
+class InstanceTest(base.BaseTestCase):
+    def test_bare_minimum(self) -> None:
+        """As the API lists instances of a cell that it cannot reach."""
+        found = instance()
+        self.assertEqual("unknown", found.vm_state)
+        self.assertIsNone(found.host)
+        self.assertTrue(found.launched)
+        self.assertFalse(found.deleted or found.volume_backed)
+
+    @ddt.data(
+        ("", True, None),
+        ({"id": "i1"}, False, "i1"),
+        (None, False, None),
+    )
+    @ddt.unpack
+    def test_image(self, raw: Any, volume: bool, image: str | None) -> None:
+        found = instance(image=raw)
+        self.assertEqual((volume, image), (found.volume_backed, found.image))
+
+    def test_instance_without_an_image_key_is_not_volume_backed(self) -> None:
+        """Nothing is known of its disk, so nothing is promised."""
+        self.assertFalse(instance().volume_backed)
+
+    @ddt.data(
+        ({"OS-EXT-STS:vm_state": "deleted"}, True),
+        ({"status": "DELETED"}, True),
+        ({"OS-EXT-STS:vm_state": "soft-delete"}, False),
+        ({"OS-EXT-STS:vm_state": "active", "status": "ACTIVE"}, False),
+    )
+    @ddt.unpack
+    def test_deleted(self, raw: dict[str, Any], deleted: bool) -> None:
+        self.assertIs(deleted, instance(**raw).deleted)
+
+    @ddt.data(
+        ({}, True),
+        ({"OS-SRV-USG:launched_at": "2030-01-01T12:00:00.000000"}, True),
+        ({"OS-SRV-USG:launched_at": None}, False),
+    )
+    @ddt.unpack
+    def test_launched(self, raw: dict[str, Any], launched: bool) -> None:
+        self.assertIs(launched, instance(**raw).launched)
+
+    @ddt.data(
+        ({}, None),
+        ({"flavor": {"id": "1"}}, None),
+        (
+            {"flavor": {"original_name": "m1", "extra_specs": {"a": "b"}}},
+            model.Flavor("m1", {"a": "b"}),
+        ),
+        # Nova's policy may hide the extra specs.
+        ({"flavor": {"original_name": "m1"}}, model.Flavor("m1", {})),
+    )
+    @ddt.unpack
+    def test_flavor(
+        self, raw: dict[str, Any], flavor: model.Flavor | None
+    ) -> None:
+        self.assertEqual(flavor, instance(**raw).flavor)
+
+    def test_fault(self) -> None:
+        self.assertIsNone(instance(fault=None).fault)
+        self.assertEqual("no", instance(fault={"message": "no"}).fault)
+
+
+class OtherFactsTest(base.BaseTestCase):
+    def test_service_that_never_reported(self) -> None:
+        found = nova_facts.service(
+            {
+                "id": "s",
+                "host": "c1",
+                "state": "down",
+                "status": "enabled",
+                "forced_down": False,
+                "disabled_reason": None,
+                "updated_at": None,
+            }
+        )
+        self.assertEqual(LONG_AGO, found.updated_at)
+        self.assertFalse(found.up or found.disabled)
+
+    def test_migration_that_was_never_updated(self) -> None:
+        found = nova_facts.migration(
+            {
+                "id": 7,
+                "instance_uuid": "web",
+                "migration_type": "evacuation",
+                "status": "accepted",
+                "source_compute": "c1",
+                "dest_compute": None,
+                "created_at": "2030-01-01T12:00:00.000000",
+                "updated_at": None,
+            }
+        )
+        self.assertEqual(facts.NOW, found.updated_at)
+        self.assertIsNone(found.destination)
+
+    def test_aggregate(self) -> None:
+        found = nova_facts.aggregate(
+            {"name": "rack", "hosts": ["c1", "c1"], "metadata": {"a": "b"}}
+        )
+        self.assertEqual(
+            model.Aggregate("rack", frozenset({"c1"}), {"a": "b"}), found
+        )
