@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reserved hosts: each for one recovery, and given back if not needed."""
+
+from typing import Any
+import uuid
+
+import ddt
+
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import reserved
+from mistral_hostrecovery import standby
+from tests.unit import facts
+from tests.unit import runs
+
+OWN = str(uuid.UUID(int=1))
+OTHER = str(uuid.UUID(int=2))
+SPARE = {"host": "c9", "provider": "p9", "reason": "spare"}
+SECOND = {"host": "c8", "provider": "p8", "reason": None}
+
+
+class StandbyTestCase(runs.RunTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.execution = runs.execution(OWN)
+        self.nova.service = facts.service(
+            forced_down=True,
+            disabled=True,
+            disabled_reason=f"hostrecovery {OWN}",
+        )
+        self.spare()
+        self.placement.traits_["p9"] = ["COMPUTE_NODE"]
+        self.planned(facts.verdict(), reserved=[SPARE])
+
+    def spare(self, **more: Any) -> None:
+        ordinary = {"up": True, "disabled": True, "disabled_reason": "spare"}
+        self.nova.others = [facts.service("c9", **{**ordinary, **more})]
+
+    def claimed_by(self, execution: str, state: str | None) -> None:
+        trait = reserved.claim(execution)
+        self.placement.known.add(trait)
+        self.placement.traits_["p9"].append(trait)
+        if state is not None:
+            self.mistral.executions[execution] = runs.execution(
+                execution, state=state
+            )
+
+    def enable(self) -> Any:
+        return self.perform(
+            standby.EnableReservedHosts(self.confirmed, "plan")
+        )
+
+    def claims(self) -> list[str]:
+        return [
+            reserved.claimant(trait)
+            for trait in reserved.claims(self.placement.traits_["p9"])
+        ]
+
+
+@ddt.ddt
+class EnableTest(StandbyTestCase):
+    def test_it_is_claimed_and_then_enabled(self) -> None:
+        result = self.enable()
+        self.assertEqual(
+            {"state": "enabled", "enabled": [SPARE], "warnings": []}, result
+        )
+        self.assertEqual([OWN], self.claims())
+        self.assertIn("COMPUTE_NODE", self.placement.traits_["p9"])
+        self.assertEqual(["enable c9"], self.nova.writes)
+
+    def test_running_again_changes_nothing(self) -> None:
+        first = self.enable()
+        self.spare(disabled=False, disabled_reason=None)
+        self.assertEqual(first, self.enable())
+        self.assertEqual([OWN], self.claims())
+        self.assertEqual(["enable c9"], self.nova.writes)
+
+    def test_dead_after_the_claim_it_is_enabled_by_the_next_run(self) -> None:
+        self.nova.fails["enable c9"] = errors.Unavailable("busy")
+        self.assertRaises(errors.Unavailable, self.enable)
+        self.nova.fails.clear()
+        self.assertEqual([SPARE], self.enable()["enabled"])
+        self.assertEqual([OWN], self.claims())
+
+    @ddt.data("RUNNING", "PAUSED", "IDLE")
+    def test_taken_by_another_recovery(self, state: str) -> None:
+        self.claimed_by(OTHER, state)
+        result = self.enable()
+        self.assertEqual([], result["enabled"])
+        self.assertEqual(
+            [f"reserved host c9 is taken by execution {OTHER}"],
+            result["warnings"],
+        )
+        self.assertEqual([OTHER], self.claims())
+        self.assertEqual([], self.nova.writes)
+
+    @ddt.data("SUCCESS", "ERROR", "CANCELLED", None)
+    def test_claim_of_one_that_has_ended_is_stale(
+        self, state: str | None
+    ) -> None:
+        self.claimed_by(OTHER, state)
+        self.assertEqual([SPARE], self.enable()["enabled"])
+        self.assertEqual([OWN], self.claims())
+        self.assertNotIn(reserved.claim(OTHER), self.placement.known)
+
+    def test_two_at_once_one_gets_it(self) -> None:
+        seen = self.placement.traits
+
+        def slower(provider: str) -> tuple[list[str], int]:
+            traits, generation = seen(provider)
+            self.placement.generation += 1
+            return traits, generation
+
+        self.placement.traits = slower
+        self.assertRaises(errors.Unavailable, self.enable)
+        self.assertEqual([], self.nova.writes)
+        self.assertEqual([], self.claims())
+
+    @ddt.data(
+        {"up": False},
+        {"disabled": False},
+        {"up": False, "disabled": False},
+    )
+    def test_one_that_somebody_else_uses_is_left_alone(
+        self, now: dict[str, Any]
+    ) -> None:
+        self.spare(**now)
+        result = self.enable()
+        self.assertEqual([], result["enabled"])
+        self.assertEqual(
+            ["reserved host c9 is not up and disabled any more: not taken"],
+            result["warnings"],
+        )
+        self.assertEqual([], self.claims())
+        self.assertEqual([], self.nova.writes)
+
+    def test_one_that_is_gone_from_nova_is_left_alone(self) -> None:
+        self.nova.others = []
+        self.assertEqual([], self.enable()["enabled"])
+
+    def test_one_that_is_taken_does_not_keep_the_others(self) -> None:
+        self.claimed_by(OTHER, "RUNNING")
+        self.nova.others.append(facts.service("c8", up=True, disabled=True))
+        self.planned(facts.verdict(), reserved=[SPARE, SECOND])
+        result = self.enable()
+        self.assertEqual([SECOND], result["enabled"])
+        self.assertEqual(1, len(result["warnings"]))
+
+    @ddt.data(
+        {"disabled_reason": f"hostrecovery {OTHER}"},
+        {"disabled": False},
+    )
+    def test_nothing_is_enabled_for_a_host_that_is_not_ours(
+        self, now: dict[str, Any]
+    ) -> None:
+        self.nova.service = facts.service(
+            **{
+                "forced_down": True,
+                "disabled": True,
+                "disabled_reason": f"hostrecovery {OWN}",
+                **now,
+            }
+        )
+        self.assertRaises(errors.Refused, self.enable)
+        self.assertEqual([], self.nova.writes)
+        self.assertEqual([], self.claims())
+
+
+class GiveBackTest(StandbyTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.spare(disabled=False, disabled_reason=None)
+        self.claimed_by(OWN, "RUNNING")
+
+    def give_back(self, spare: dict[str, Any] = SPARE) -> Any:
+        with self.connected():
+            return standby.give_back(self.call(), [spare])
+
+    def test_one_that_was_not_needed_goes_back_to_sleep(self) -> None:
+        self.assertEqual(
+            [{"host": "c9", "used": False, "state": "given back"}],
+            self.give_back(),
+        )
+        self.assertEqual(["disable c9: spare"], self.nova.writes)
+        self.assertEqual([], self.claims())
+        self.assertEqual(["COMPUTE_NODE"], self.placement.traits_["p9"])
+        self.assertNotIn(reserved.claim(OWN), self.placement.known)
+
+    def test_one_that_is_in_use_stays(self) -> None:
+        self.nova.arrived = {"c9"}
+        self.assertEqual(
+            [{"host": "c9", "used": True, "state": "stays enabled"}],
+            self.give_back(),
+        )
+        self.assertEqual([], self.nova.writes)
+        self.assertEqual([], self.claims())
+
+    def test_one_without_a_reason_gets_one(self) -> None:
+        self.give_back({**SPARE, "reason": None})
+        self.assertEqual(["disable c9: reserved"], self.nova.writes)
+
+    def test_giving_back_again_changes_nothing(self) -> None:
+        self.give_back()
+        self.spare()
+        self.assertEqual("given back", self.give_back()[0]["state"])
+        self.assertEqual(["disable c9: spare"], self.nova.writes)
+
+    def test_claim_of_another_is_not_dropped(self) -> None:
+        self.placement.traits_["p9"] = ["COMPUTE_NODE"]
+        self.claimed_by(OTHER, "RUNNING")
+        self.give_back()
+        self.assertEqual([OTHER], self.claims())
+
+    def test_somebody_faster_means_run_again(self) -> None:
+        self.placement.fails["set_traits"] = errors.Unavailable("changed")
+        self.assertRaises(errors.Unavailable, self.give_back)
+        self.placement.fails.clear()
+        self.spare()
+        self.assertEqual("given back", self.give_back()[0]["state"])
+        self.assertEqual([], self.claims())
