@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan with its gates: go on, wait, pause or refuse."""
+
+from typing import Any
+
+import ddt
+from oslo_config import cfg
+from oslo_config import fixture as config_fixture
+
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import config
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import model
+from mistral_hostrecovery import plan
+from mistral_hostrecovery import planning
+from mistral_hostrecovery import policy
+from tests.unit import facts
+from tests.unit import runs
+from tests.unit.runs import ago
+
+
+def raw_recovery(
+    number: int, state: str = "RUNNING", **more: Any
+) -> dict[str, Any]:
+    """Return an execution of the workflow as Mistral lists it."""
+    moment = clock.stamp(ago(60 - number)).replace("+00:00", "")
+    return {
+        "id": f"e{number}",
+        "state": state,
+        "state_info": None,
+        "created_at": moment,
+        "updated_at": moment,
+        "input": {"search_opts": {"host": f"c{number}"}},
+        **more,
+    }
+
+
+class PlanningTestCase(runs.RunTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        config.settings()
+        self.conf = self.useFixture(config_fixture.Config(cfg.CONF)).conf
+        self.nova.service = facts.service(updated_at=ago(60))
+        self.nova.others = [
+            facts.service(f"c{n}", up=True) for n in (2, 3, 4, 5)
+        ]
+        self.nova.providers = {f"c{n}": f"p{n}" for n in range(1, 10)}
+        self.placement.free = {"p2": {"VCPU": 8}}
+        self.mistral.recoveries_ = [raw_recovery(1)]
+        self.listed("web", "db")
+
+    def listed(self, *names: str, **more: Any) -> None:
+        self.results["instances"] = {
+            "listed_at": clock.stamp(ago(5)),
+            "baseline": 7,
+            "instances": [facts.candidate(id=n).to_dict() for n in names],
+            "flavors": [],
+            "images": [],
+            "warnings": ["from the list"],
+            **more,
+        }
+        self.results["disks"] = {
+            "disks": {n: ["shared", "the request says so"] for n in names},
+            "warnings": ["from the disks"],
+        }
+        self.placement.held = {
+            "p1": {n: {"VCPU": 1} for n in names},
+        }
+
+    def plan(self, **host: Any) -> Any:
+        return self.perform(
+            planning.PlanRecovery(
+                {**self.confirmed, **host}, "instances", "disks"
+            )
+        )
+
+    def gate(self, result: Any, name: str) -> Any:
+        (found,) = [g for g in result["gates"] if g["gate"] == name]
+        return found
+
+
+class PlanTest(PlanningTestCase):
+    def test_all_is_well(self) -> None:
+        result = self.plan()
+        self.assertEqual("planned", result["state"])
+        made = plan.Plan.from_dict(result)
+        self.assertEqual(["web", "db"], [v.instance for v in made.recover])
+        self.assertEqual([model.Wave(1, 500, 2)], made.waves)
+        self.assertEqual(7, made.baseline)
+        self.assertEqual(
+            ["from the list", "from the disks"], result["warnings"]
+        )
+        self.assertEqual(["open"] * 5, [g["state"] for g in result["gates"]])
+        self.assertEqual(
+            [{"wave": 1, "fits": 2, "left_over": []}],
+            result["capacity"]["waves"],
+        )
+        self.assertEqual([], result["reserved"])
+        self.assertNotIn("reason", result)
+
+    def test_it_writes_nothing(self) -> None:
+        for given in ({}, {"dry_run": True}, {"resumed": True}):
+            self.plan(**given)
+        self.assertEqual([], self.nova.writes)
+        self.assertNotIn("set_traits", self.placement.calls)
+
+    def test_host_that_is_gone_from_nova_is_refused(self) -> None:
+        self.nova.service = facts.service("c77")
+        self.assertRaises(errors.Refused, self.plan)
+
+
+@ddt.ddt
+class GateTest(PlanningTestCase):
+    """Nova has no scheduler, and the policy says what that means."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.nova.up = {"nova-scheduler": False}
+        self.why = "gate scheduler: no nova-scheduler of Nova is up"
+
+    def close(self, action: str, **host: Any) -> Any:
+        self.settings = policy.Policy(on_no_scheduler=action)
+        return self.plan(**host)
+
+    def test_warn(self) -> None:
+        result = self.close("warn")
+        self.assertEqual("planned", result["state"])
+        self.assertIn("no nova-scheduler of Nova is up", result["warnings"])
+        self.assertEqual("closed", self.gate(result, "scheduler")["state"])
+
+    def test_wait(self) -> None:
+        result = self.close("wait")
+        self.assertTrue(result.is_error())
+        self.assertEqual(f"waiting: {self.why}", result.error["again"])
+        # Not with each retry of the workbook.
+        pause = clock.parse(result.error["not_before"]) - clock.now()
+        self.assertTrue(8 <= pause.total_seconds() <= 10)
+
+    def test_wait_ends_when_it_opens(self) -> None:
+        self.nova.up = {"nova-scheduler": True}
+        self.assertEqual("planned", self.close("wait")["state"])
+
+    def test_wait_ends_with_the_deadline(self) -> None:
+        self.host["deadline"] = clock.stamp(ago(1))
+        result = self.close("wait")
+        self.assertEqual("refused", result["state"])
+        self.assertEqual(self.why, result["reason"])
+
+    @ddt.data(("pause", "paused"), ("refuse", "refused"))
+    @ddt.unpack
+    def test_pause_and_refuse(self, action: str, state: str) -> None:
+        result = self.close(action)
+        self.assertEqual(state, result["state"])
+        self.assertEqual(self.why, result["reason"])
+        # The operator looks at what would have been done.
+        self.assertEqual(2, len(result["verdicts"]))
+
+    @ddt.data("wait", "pause")
+    def test_resumed_it_goes_on_and_says_so(self, action: str) -> None:
+        result = self.close(action, resumed=True)
+        self.assertEqual("planned", result["state"])
+        self.assertIn(
+            f"an operator went on in spite of: {self.why}", result["warnings"]
+        )
+
+    @ddt.data("warn", "wait", "pause", "refuse")
+    def test_dry_run_plans_in_any_case(self, action: str) -> None:
+        result = self.close(action, dry_run=True)
+        self.assertEqual("planned", result["state"])
+        self.assertEqual("closed", self.gate(result, "scheduler")["state"])
+
+
+@ddt.ddt
+class RecoveriesTest(PlanningTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.settings = policy.Policy(max_failed_hosts=1, on_storm="refuse")
+
+    def storm(self, *recoveries: dict[str, Any]) -> Any:
+        """Return whether the storm gate is closed for e1."""
+        self.mistral.recoveries_ = list(recoveries)
+        return self.gate(self.plan(), "storm")["state"] == "closed"
+
+    def test_first_of_two_goes_on(self) -> None:
+        self.assertFalse(self.storm(raw_recovery(1), raw_recovery(2)))
+
+    def test_second_of_two_does_not(self) -> None:
+        first = raw_recovery(0, input={"search_opts": {"host": "c2"}})
+        self.assertTrue(self.storm(first, raw_recovery(1)))
+        # An execution may be about a host that Nova has forgotten.
+        self.assertFalse(self.storm(raw_recovery(0), raw_recovery(1)))
+
+    def test_short_name_is_the_same_host(self) -> None:
+        self.nova.service = facts.service("c1.example.org")
+        self.host["host"] = "c1.example.org"
+        self.assertFalse(
+            self.storm(
+                raw_recovery(
+                    0, "ERROR", input={"search_opts": {"host": "c1"}}
+                ),
+                raw_recovery(
+                    1, input={"search_opts": {"host": "c1.example.org"}}
+                ),
+            )
+        )
+
+    @ddt.data({}, {"search_opts": None}, {"search_opts": {"host": None}})
+    def test_nonsense_of_others_is_no_traceback(self, given: Any) -> None:
+        self.storm(raw_recovery(2, input=given), raw_recovery(1))
+
+    def test_storm_that_ended_another_one_cools_down(self) -> None:
+        ended = raw_recovery(
+            0,
+            "ERROR",
+            state_info="gate storm: 3 of 4 hosts failed at once, only 1 ...",
+        )
+        self.assertTrue(self.storm(ended, raw_recovery(1)))
+        ended["state_info"] = "host c0 is not fenced"
+        self.assertFalse(self.storm(ended, raw_recovery(1)))
+
+    def test_all_allowed_projects_are_asked_about(self) -> None:
+        self.conf.set_override("allowed_projects", ["other"], config.GROUP)
+        self.plan()
+        self.assertEqual(["other", "service"], self.mistral.asked_projects)
+
+    def test_mistral_that_does_not_list_leaves_the_gate_open(self) -> None:
+        self.mistral.fails["recoveries"] = errors.Refused("no right")
+        result = self.plan()
+        self.assertEqual("planned", result["state"])
+        self.assertIn("unknown", self.gate(result, "storm")["saw"])
+
+    def test_mistral_that_does_not_answer_is_asked_again(self) -> None:
+        self.mistral.fails["recoveries"] = errors.Unavailable("busy")
+        self.assertRaises(errors.Unavailable, self.plan)
+
+
+@ddt.ddt
+class RoomTest(PlanningTestCase):
+    def test_no_room(self) -> None:
+        self.placement.free = {"p2": {"VCPU": 1}}
+        result = self.plan()
+        self.assertEqual("planned", result["state"])
+        self.assertEqual(
+            [{"wave": 1, "fits": 1, "left_over": ["web"]}],
+            result["capacity"]["waves"],
+        )
+        self.assertEqual("closed", self.gate(result, "capacity")["state"])
+
+    @ddt.data(
+        {"up": False},
+        {"up": True, "disabled": True},
+        {"up": True, "forced_down": True},
+    )
+    def test_host_that_takes_nothing_has_no_room(
+        self, other: dict[str, Any]
+    ) -> None:
+        self.nova.others = [
+            facts.service("c2", **{"updated_at": ago(9000), **other})
+        ]
+        result = self.plan()
+        self.assertEqual(0, result["capacity"]["waves"][0]["fits"])
+
+    def test_failed_host_has_no_room(self) -> None:
+        self.placement.free = {"p1": {"VCPU": 8}}
+        self.nova.service = facts.service(up=True, updated_at=ago(60))
+        self.assertEqual(0, self.plan()["capacity"]["waves"][0]["fits"])
+
+    @ddt.data(errors.Refused("no right"), errors.Unavailable("busy"))
+    def test_placement_that_does_not_tell_is_a_warning(
+        self, trouble: Exception
+    ) -> None:
+        for call in ("allocations", "candidates"):
+            self.placement.fails = {call: trouble}
+            result = self.plan()
+            self.assertEqual("planned", result["state"])
+            self.assertIsNone(result["capacity"])
+            self.assertIn(
+                f"{trouble}: whether there is room is unknown",
+                result["warnings"],
+            )
+            self.assertIn("unknown", self.gate(result, "capacity")["saw"])
+
+    def test_what_placement_does_not_know_is_unknown(self) -> None:
+        self.placement.held = {}
+        found = self.plan()["capacity"]
+        self.assertEqual(2, found["unknown"])
+        self.assertEqual(
+            [{"wave": 1, "fits": 0, "left_over": []}], found["waves"]
+        )
+
+    def test_what_is_left_needs_no_room(self) -> None:
+        self.placement.free = {}
+        self.results["disks"]["disks"] = {
+            n: ["local", "the request says so"] for n in ("web", "db")
+        }
+        result = self.plan()
+        self.assertEqual([], result["capacity"]["waves"])
+        self.assertEqual("open", self.gate(result, "capacity")["state"])
+
+    def test_equal_instances_are_asked_about_once(self) -> None:
+        self.listed(*(f"i{n}" for n in range(50)))
+        self.plan()
+        self.assertEqual(1, self.placement.calls.count("candidates"))
+
+
+class ReservedTest(PlanningTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.settings = policy.Policy(reserved_hosts=["c9", "c8"])
+        self.nova.others += [
+            facts.service(
+                name, up=True, disabled=True, disabled_reason=f"spare {name}"
+            )
+            for name in ("c8", "c9")
+        ]
+        self.placement.free = {
+            "p2": {"VCPU": 1},
+            "p8": {"VCPU": 8},
+            "p9": {"VCPU": 8},
+        }
+
+    def test_as_few_as_help(self) -> None:
+        result = self.plan()
+        self.assertEqual(
+            [{"host": "c8", "provider": "p8", "reason": "spare c8"}],
+            result["reserved"],
+        )
+        self.assertEqual(2, result["capacity"]["waves"][0]["fits"])
+        self.assertEqual("open", self.gate(result, "capacity")["state"])
+
+    def test_none_if_there_is_room(self) -> None:
+        self.placement.free["p2"] = {"VCPU": 2}
+        self.assertEqual([], self.plan()["reserved"])
+
+    def test_none_that_nova_does_not_know(self) -> None:
+        del self.nova.providers["c8"]
+        self.assertEqual(["c9"], [r["host"] for r in self.plan()["reserved"]])
+
+    def test_none_if_placement_does_not_tell(self) -> None:
+        self.placement.fails["candidates"] = errors.Unavailable("busy")
+        self.assertEqual([], self.plan()["reserved"])

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps up to the first write: which host, what is on it, ours now."""
+
+from typing import Any
+
+import ddt
+from oslo_config import cfg
+from oslo_config import fixture as config_fixture
+
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import config
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import model
+from mistral_hostrecovery import policy
+from mistral_hostrecovery import preparation
+from tests.unit import facts
+from tests.unit import runs
+from tests.unit.runs import ago
+
+
+@ddt.ddt
+class ConfirmTest(runs.RunTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        config.settings()
+        self.conf = self.useFixture(config_fixture.Config(cfg.CONF)).conf
+        self.nova.service = facts.service(updated_at=ago(600))
+
+    def confirm(self, **more: Any) -> Any:
+        request: dict[str, Any] = {
+            "search_opts": {"host": "c1"},
+            "on_shared_storage": True,
+            "policy": {},
+            "environment": {},
+        }
+        return self.perform(
+            preparation.ConfirmFailedHost(**{**request, **more})
+        )
+
+    def test_fenced_by_the_request(self) -> None:
+        result = self.confirm(fenced=True, failed_at="2030-01-01T12:00:00Z")
+        self.assertEqual("confirmed", result["state"])
+        self.assertEqual("c1", result["host"])
+        self.assertEqual("the request says fenced: true", result["fenced_by"])
+        self.assertEqual({}, result["policy"])
+        self.assertTrue(result["asserted"])
+        self.assertFalse(result["notify"])
+        self.assertNotIn("dry_run", result)
+
+    def test_down_is_not_fenced_and_is_waited_for(self) -> None:
+        result = self.confirm()
+        self.assertTrue(result.is_error())
+        self.assertIn("down but not fenced", result.error["again"])
+        self.execution = runs.execution(created_at=ago(301))
+        result = self.confirm()
+        self.assertEqual("refused", result["state"])
+        self.assertIn("start again with fenced: true", result["reason"])
+        self.assertNotIn("fenced_by", result)
+
+    def test_host_that_reports_is_not_believed_to_be_fenced(self) -> None:
+        self.nova.service = facts.service(up=True, updated_at=ago(1))
+        result = self.confirm(fenced=True)
+        self.assertIn(
+            "although it is said to be fenced", result.error["again"]
+        )
+
+    @ddt.data({"fenced": "true"}, {"fenced": None}, {"dry_run": 1})
+    def test_yes_or_no_is_wanted(self, given: dict[str, Any]) -> None:
+        error = self.assertRaises(
+            errors.Refused, lambda: self.confirm(**given)
+        )
+        self.assertIn("give true or false", str(error))
+
+    def test_mistake_in_the_policy_is_refused(self) -> None:
+        for key in ("policy", "environment"):
+            error = self.assertRaises(
+                errors.Refused, lambda k=key: self.confirm(**{k: {"x": 1}})
+            )
+            self.assertIn(f"{key} has the unknown key 'x'", str(error))
+
+    def test_policy_travels_with_the_host(self) -> None:
+        result = self.confirm(
+            fenced=True,
+            environment={"max_attempts": 2, "recover": False},
+            policy={"recover": True},
+        )
+        self.assertEqual({"max_attempts": 2}, result["policy"])
+
+    def test_dry_run_needs_no_proof_and_claims_none(self) -> None:
+        """Also for a host that is up."""
+        self.nova.service = facts.service(up=True, updated_at=ago(1))
+        for more in ({}, {"fenced": True}):
+            result = self.confirm(dry_run=True, **more)
+            self.assertEqual("confirmed", result["state"])
+            self.assertIs(True, result["dry_run"])
+            self.assertNotIn("fenced_by", result)
+
+    def test_dry_run_of_a_host_in_recovery(self) -> None:
+        self.taken("RUNNING")
+        self.assertEqual("confirmed", self.confirm(dry_run=True)["state"])
+
+    def taken(self, state: str | None, **more: Any) -> None:
+        self.nova.service = facts.service(
+            forced_down=True,
+            disabled=True,
+            disabled_reason="hostrecovery e0 (before: disk 3)",
+            updated_at=ago(600),
+        )
+        if state:
+            self.mistral.executions["e0"] = runs.execution(
+                "e0", state=state, **more
+            )
+
+    @ddt.data("RUNNING", "PAUSED", "IDLE")
+    def test_host_in_recovery_is_refused(self, state: str) -> None:
+        self.taken(state)
+        error = self.assertRaises(
+            errors.Refused, lambda: self.confirm(fenced=True)
+        )
+        self.assertIn(f"by execution e0 ({state}): follow that", str(error))
+
+    @ddt.data(
+        ("SUCCESS", {"settled": True}, False),
+        ("ERROR", {"settled": False}, True),
+        ("CANCELLED", None, True),
+        (None, None, True),
+    )
+    @ddt.unpack
+    def test_host_of_one_that_has_ended_is_taken_over(
+        self, state: str | None, report: Any, waits: bool
+    ) -> None:
+        self.taken(state, report=report)
+        result = self.confirm(fenced=True)
+        self.assertEqual("e0", result["taken_from"])
+        self.assertEqual("disk 3", result["prior_reason"])
+        self.assertIs(waits, result["settled_at"] is not None)
+
+    def test_running_again_it_is_not_in_its_own_way(self) -> None:
+        self.taken("RUNNING")
+        self.execution = runs.execution("e0")
+        result = self.confirm(fenced=True)
+        self.assertEqual("confirmed", result["state"])
+        self.assertIsNone(result["settled_at"])
+
+    def test_deadlines_count_from_the_resumption(self) -> None:
+        self.execution = runs.execution(created_at=ago(9000))
+        self.mistral.began_at["t1"] = ago(10)
+        result = self.confirm(fenced=True, resumed=True)
+        self.assertTrue(result["resumed"])
+        self.assertGreater(clock.parse(result["deadline"]), clock.now())
+        # And so does the wait for the proof.
+        self.assertTrue(self.confirm(resumed=True).is_error())
+        self.mistral.began_at["t1"] = ago(301)
+        self.assertEqual("refused", self.confirm(resumed=True)["state"])
+
+    def test_somebody_wants_to_be_told(self) -> None:
+        url = "https://hooks.example/s3cr3t"
+        self.conf.set_override("webhook_url", url, config.GROUP)
+        result = self.confirm(fenced=True)
+        self.assertIs(True, result["notify"])
+        self.assertNotIn("s3cr3t", str(result))
+
+
+class IsolateTest(runs.RunTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.nova.service = facts.service(updated_at=ago(600))
+
+    def isolate(self, **host: Any) -> Any:
+        return self.perform(
+            preparation.IsolateHost({**self.confirmed, **host})
+        )
+
+    def test_it_is_forced_down_and_disabled(self) -> None:
+        result = self.isolate()
+        self.assertEqual("isolated", result["state"])
+        self.assertEqual(
+            ["force_down c1", "disable c1: hostrecovery e1"], self.nova.writes
+        )
+
+    def test_again_changes_nothing(self) -> None:
+        self.nova.service = facts.service(
+            forced_down=True,
+            disabled=True,
+            disabled_reason="hostrecovery e1",
+            updated_at=ago(1),
+        )
+        self.assertEqual("isolated", self.isolate()["state"])
+        self.assertEqual([], self.nova.writes)
+
+    def refused(self, **host: Any) -> str:
+        error = self.assertRaises(errors.Refused, lambda: self.isolate(**host))
+        self.assertEqual([], self.nova.writes)
+        return str(error)
+
+    def test_dry_run_is_refused(self) -> None:
+        self.assertEqual(
+            "a dry run changes nothing", self.refused(dry_run=True)
+        )
+
+    def test_host_that_nobody_confirmed_is_refused(self) -> None:
+        for host in ({"fenced_by": None}, {"fenced_by": ""}):
+            self.assertIn("not confirmed to be fenced", self.refused(**host))
+
+    def test_host_of_a_dry_run_is_refused_whatever_it_says(self) -> None:
+        """The result of a dry run asserts nothing."""
+        del self.host["fenced_by"]
+        self.assertIn("not confirmed", self.refused(dry_run=False))
+
+    def test_host_that_another_one_took_is_refused(self) -> None:
+        self.nova.service = facts.service(
+            forced_down=True,
+            disabled=True,
+            disabled_reason="hostrecovery e7",
+            updated_at=ago(600),
+        )
+        self.assertIn("execution e7 has begun", self.refused())
+
+    def test_host_that_reports_is_refused(self) -> None:
+        self.nova.service = facts.service(up=True, updated_at=ago(1))
+        self.assertIn("the host runs", self.refused())
+
+    def test_host_that_somebody_unforced_is_refused(self) -> None:
+        self.assertIn("somebody cleared it", self.refused(asserted=False))
+
+    def test_without_an_execution_there_is_no_owner(self) -> None:
+        self.execution = None
+        self.assertIn("run it in a workflow", self.refused())
+
+
+class ListTest(runs.RunTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.glance.images["i1"] = model.Image(
+            "i1", "cirros", True, frozenset(), {"evacuate": "no"}
+        )
+
+    def list(self, **filters: Any) -> Any:
+        return self.perform(
+            preparation.ListInstances(
+                self.confirmed, {"host": "c1", **filters}
+            )
+        )
+
+    def test_all_instances_with_what_decides(self) -> None:
+        flavor = model.Flavor("m1", {"evacuate": "no", "other": "x"})
+        self.nova.here = [
+            facts.instance(id="web", image="i1", flavor=flavor),
+            facts.instance(id="db", image="i1", flavor=flavor),
+            facts.instance(id="dns", volume_backed=True),
+        ]
+        result = self.list()
+        self.assertEqual("listed", result["state"])
+        self.assertEqual(
+            ["web", "db", "dns"], [i["id"] for i in result["instances"]]
+        )
+        self.assertEqual(
+            [{"name": "m1", "extra_specs": {"evacuate": "no"}}],
+            result["flavors"],
+        )
+        self.assertEqual(["i1"], [i["id"] for i in result["images"]])
+        self.assertEqual(1, self.glance.calls.count("image"))
+        self.assertEqual([], result["warnings"])
+
+    def test_others_are_listed_and_not_selected(self) -> None:
+        result = self.list(name="web")
+        self.assertEqual(
+            {"web": True, "db": False},
+            {i["id"]: i["selected"] for i in result["instances"]},
+        )
+
+    def test_what_is_under_way_is_told(self) -> None:
+        self.record("web", "accepted")
+        self.record("db", "failed")
+        result = self.list()
+        self.assertEqual(
+            {"web": True, "db": False},
+            {i["id"]: i.get("evacuating", False) for i in result["instances"]},
+        )
+        self.assertEqual(facts.BASELINE + 2, result["baseline"])
+
+    def test_instances_are_listed_before_the_migrations(self) -> None:
+        """Else an evacuation that ends in between would be missed."""
+        self.list()
+        calls = self.nova.calls
+        self.assertLess(calls.index("instances"), calls.index("migrations"))
+
+    def test_image_that_is_gone_is_a_warning(self) -> None:
+        self.nova.here = [facts.instance(image="i9")]
+        result = self.list()
+        self.assertEqual([], result["images"])
+        self.assertEqual(
+            ["image i9 has been deleted: what it said is not known"],
+            result["warnings"],
+        )
+
+    def test_glance_that_does_not_answer_is_waited_for_a_minute(self) -> None:
+        self.nova.here = [facts.instance(image="i1")]
+        self.glance.fails["image"] = errors.Unavailable("Glance is busy")
+        self.execution = runs.execution(created_at=ago(50))
+        self.assertRaises(errors.Unavailable, self.list)
+        self.execution = runs.execution(created_at=ago(61))
+        result = self.list()
+        self.assertEqual(
+            ["Glance is busy: what images say is not known"],
+            result["warnings"],
+        )
+        self.assertEqual(1, len(result["instances"]))
+
+    def test_glance_that_refuses_is_a_warning(self) -> None:
+        self.nova.here = [facts.instance(image="i1")]
+        self.glance.fails["image"] = errors.Refused("no right")
+        self.assertEqual(1, len(self.list()["warnings"]))
+
+    def test_volume_backed_instances_need_no_glance(self) -> None:
+        self.nova.here = [facts.instance(volume_backed=True)]
+        self.list()
+        self.assertEqual([], self.glance.calls)
+
+
+class StorageTest(runs.RunTestCase):
+    def locate(self) -> Any:
+        self.results["instances"] = {
+            "instances": [facts.candidate(id="web").to_dict()]
+        }
+        return self.perform(
+            preparation.CheckSharedStorage(self.confirmed, "instances", False)
+        )
+
+    def test_request_decides_where_nothing_finer_does(self) -> None:
+        result = self.locate()
+        self.assertEqual("local", result["disks"]["web"][0])
+
+    def test_placement_knows_better(self) -> None:
+        self.placement.sharing["c1.example.org"] = "nfs"
+        self.assertEqual("shared", self.locate()["disks"]["web"][0])
+
+    def test_placement_that_refuses_leaves_it_to_the_request(self) -> None:
+        self.placement.fails["sharing_provider"] = errors.Refused("no right")
+        result = self.locate()
+        self.assertEqual("local", result["disks"]["web"][0])
+        self.assertEqual(1, len(result["warnings"]))
+
+    def test_placement_that_does_not_answer_is_asked_again(self) -> None:
+        self.placement.fails["sharing_provider"] = errors.Unavailable("busy")
+        self.assertRaises(errors.Unavailable, self.locate)
+
+    def test_settings_of_the_host_are_used(self) -> None:
+        self.settings = policy.Policy(recover=False)
+        self.assertEqual({"recover": False}, self.confirmed["policy"])
