@@ -87,6 +87,14 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
 }
 
 
+#: The policy key that decides what nobody has said anything about.
+_DEFAULTS: Mapping[str, str] = {
+    "recover": "recover",
+    "priority": "priority",
+    "local_disk": "local_disks",
+}
+
+
 def known(
     tags: Mapping[str, Any], policy: policy_module.Policy
 ) -> dict[str, str]:
@@ -106,14 +114,12 @@ def decide(
     saying: str,
     levels: Iterable[Sequence[Source]],
     policy: policy_module.Policy,
-    default: Any,
 ) -> Decision:
     """Return the value of the finest source that says something usable.
 
     :param saying: one of :data:`policy.SAYINGS`.
     :param levels: sources from fine to coarse; those of one level are equals,
         and ignored where they contradict each other.
-    :param default: what the policy says.
     """
     warnings: list[str] = []
     for level in levels:
@@ -128,7 +134,9 @@ def decide(
         if said:
             each = " and ".join(sorted(said.values()))
             warnings.append(f"{each}: they contradict each other, ignored")
-    return Decision(default, f"policy {saying}={told(default)}", warnings)
+    key = _DEFAULTS.get(saying)
+    default = getattr(policy, key) if key else None
+    return Decision(default, f"policy {key}={told(default)}", warnings)
 
 
 def _said(

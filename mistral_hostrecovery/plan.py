@@ -180,13 +180,8 @@ def _judgement(
 ) -> _Judgement:
     levels = _levels(candidate, around, policy)
     wanted, local_disk, priority, group = (
-        layers.decide(saying, levels, policy, default)
-        for saying, default in (
-            ("recover", policy.recover),
-            ("local_disk", policy.local_disks),
-            ("priority", policy.priority),
-            ("group", None),
-        )
+        layers.decide(saying, levels, policy)
+        for saying in ("recover", "local_disk", "priority", "group")
     )
     disk, how = disks.get(candidate.id, (storage.UNKNOWN, "not looked up"))
     handling = states.handling(candidate, traits(candidate, around), policy)

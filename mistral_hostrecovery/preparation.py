@@ -100,7 +100,7 @@ class ConfirmFailedHost(action.HostRecoveryAction):
             "prior_reason": fencing.prior_reason(service),
             "can_halt": nova.can_halt,
             "resumed": self.resumed,
-            "notify": bool(config.settings().webhook_url),
+            "notify": bool(config.settings().webhook_url and not self.dry_run),
         }
         if self.dry_run:
             return {**confirmed, "dry_run": True}

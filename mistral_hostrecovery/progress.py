@@ -233,8 +233,10 @@ def next_step(
             return Step(Next.WAIT, "Nova has not chosen its destination yet")
         return Step(Next.WAIT, "under way")
     task = place.seen.task_state if place.seen else None
-    dead_end = newest is not None and newest.status not in DONE | FAILED
-    if task and task.startswith("rebuild") and not dead_end:
+    # What its owner had begun, or an evacuation to a host that is lost.
+    stale = verdict.first == states.RESET and not ours
+    stale |= newest is not None and newest.status not in DONE | FAILED
+    if task and task.startswith("rebuild") and not stale:
         return Step(Next.WAIT, f"Nova is busy with it: {task}")
     if newest is not None and (
         newest.status == "done" or (ours and newest.status in DONE)

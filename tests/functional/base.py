@@ -49,17 +49,102 @@ class FunctionalTest(base.BaseTestCase):
         self._booted: list[Any] = []
         self.addCleanup(self._restore)
 
-    def boot(self, name: str, host: str) -> Any:
-        """An image-backed instance that is active on this host."""
+    def boot(
+        self,
+        name: str,
+        host: str,
+        *,
+        flavor: Any = None,
+        image: Any = None,
+        volume: bool = False,
+    ) -> Any:
+        """An instance that is active on this host."""
+        how: dict[str, Any] = {
+            "image": image or self.nova.glance.find_image("tiny")
+        }
+        if volume:
+            how = {"image": None, "block_device_mapping_v2": [self._volume()]}
+            flavor = flavor or self.nova.flavors.find(name="m1.volume")
         instance = self.nova.servers.create(
             name,
-            image=self.nova.glance.find_image("tiny"),
-            flavor=self.nova.flavors.find(name="m1.tiny"),
+            flavor=flavor or self.nova.flavors.find(name="m1.tiny"),
             nics="none",
             host=host,
+            **how,
         )
         self._booted.append(instance)
         return self.wait_for_state(instance, "ACTIVE")
+
+    def flavor(
+        self, name: str, *, ram: int = 64, disk: int = 1, **specs: str
+    ) -> Any:
+        """A flavor with extra specs, gone after the test."""
+        made = self.nova.flavors.create(name, ram, 1, disk)
+        self.addCleanup(self.nova.flavors.delete, made)
+        if specs:
+            made.set_keys(specs)
+        return made
+
+    def image(self, name: str, **properties: str) -> Any:
+        """A public image with properties, gone after the test."""
+        described = {
+            "name": name,
+            "disk_format": "raw",
+            "container_format": "bare",
+            "visibility": "public",
+            **properties,
+        }
+        made = self.ask("image", "POST", "/v2/images", json=described)["id"]
+        self.addCleanup(self.ask, "image", "DELETE", f"/v2/images/{made}")
+        self.ask(
+            "image",
+            "PUT",
+            f"/v2/images/{made}/file",
+            data=bytes(1024),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        return self.nova.glance.find_image(made)
+
+    def aggregate(self, name: str, *hosts: str, **metadata: str) -> Any:
+        """A host aggregate, gone after the test."""
+        made = self.nova.aggregates.create(name, None)
+        self.addCleanup(self.nova.aggregates.delete, made)
+        for host in hosts:
+            made.add_host(host)
+            self.addCleanup(made.remove_host, host)
+        made.set_metadata(metadata)
+        return made
+
+    def ask(self, service: str, method: str, path: str, **request: Any) -> Any:
+        """The body of an answer to an administrator."""
+        answer = self.lab.session().request(
+            path,
+            method,
+            endpoint_filter={"service_type": service, "interface": "public"},
+            **request,
+        )
+        return answer.json() if answer.content else None
+
+    def _volume(self) -> dict[str, Any]:
+        body = {"volume": {"size": 1}}
+        made = self.ask("block-storage", "POST", "/volumes", json=body)
+        path = f"/volumes/{made['volume']['id']}"
+
+        def available() -> bool:
+            found = self.ask("block-storage", "GET", path)["volume"]
+            self.assertNotEqual("error", found["status"])
+            return bool(found["status"] == "available")
+
+        self.wait_until(available, "the volume is available")
+        bootable = {"os-set_bootable": {"bootable": True}}
+        self.ask("block-storage", "POST", f"{path}/action", json=bootable)
+        return {
+            "boot_index": 0,
+            "uuid": made["volume"]["id"],
+            "source_type": "volume",
+            "destination_type": "volume",
+            "delete_on_termination": True,
+        }
 
     def wait_for_state(
         self, instance: Any, state: str, not_on: str = ""

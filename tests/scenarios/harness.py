@@ -7,13 +7,16 @@ the same on every machine.  The only thing changed in the workbook is that
 its retries do not wait; the seconds pass in the cloud instead.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import functools
+import http.server
 import json
 import pathlib
 import re
 import tempfile
+import threading
 import time
 from typing import Any
 from unittest import mock
@@ -24,6 +27,7 @@ from keystoneauth1.identity import v3
 from mistral_lib import actions
 from mistral_lib import utils as mistral_utils
 from mistralclient.api import client as mistral_client
+from oslo_config import cfg
 from oslo_utils import timeutils
 
 from lab import onebox
@@ -45,6 +49,9 @@ DELAY = re.compile(r"delay: (\d+)")
 # Mistral dates to the second, and retries without a delay are not seconds
 # apart.
 mistral_utils.utc_now_sec = timeutils.utcnow
+
+#: What a case asks for that says nothing else.
+INPUT = {"search_opts": {"host": "c1"}, "on_shared_storage": True}
 
 #: Real seconds that one execution may take.
 PATIENCE = 180
@@ -151,12 +158,15 @@ class Harness:
         cloud = cloud or self.new_cloud(case.get("cloud", {}))
         app = self._server.app
         seen = len(app.log.calls)
+        told: list[str] = []
         user = case.get("user", "mistral")
         project = "service" if user == "mistral" else user
         self._register(user, project)
         mistral = self.mistral(user, project)
         killer = _Killer(cloud.clock, kill_after)
+        webhook = case.get("webhook")
         with (
+            _receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
             mock.patch.object(batch, "SENDERS", 1),
             mock.patch.object(
@@ -170,35 +180,65 @@ class Harness:
                 _started_at(cloud.clock.now()),
             ),
             mock.patch.object(
+                executions.Executions,
+                "task_began_at",
+                _began_at(cloud.clock),
+            ),
+            mock.patch.object(
                 config.Session, "request", killer.wrap(config.Session.request)
             ),
         ):
+            for inputs in case.get("earlier", ()):
+                self._begin(mistral, {**INPUT, **inputs})
             started = mistral.executions.create(
                 case.get("workflow", "host_recovery.recover"),
-                workflow_input=case.get(
-                    "input",
-                    {
-                        "search_opts": {"host": "c1"},
-                        "on_shared_storage": True,
-                    },
-                ),
+                workflow_input=case.get("input", INPUT),
                 env=case.get("environment", {}),
             )
             ended = self._wait(mistral, started.id)
+            if ended.state == "PAUSED" and "resume" in case:
+                told = [f"execution: PAUSED: {ended.state_info}"]
+                cloud.clock.advance(case["resume"].get("after", 0))
+                mistral.executions.update(started.id, "RUNNING")
+                ended = self._wait(mistral, started.id)
         output = mistral_json(ended.output)
         report = output.get("report") if output else None
         log = calls.Log()
         log.calls = app.log.calls[seen:]
-        made = log.lines()
+        made = log.lines() if case.get("calls", True) else []
         return Result(
             ended.state,
             report,
-            _collapsed(made) + _told(ended, report, cloud),
+            _collapsed(made)
+            + [_readable(line, cloud) for line in told]
+            + _told(ended, report, cloud)
+            + self._messages(webhook),
             killer.seen,
             cloud,
             started.id,
             [line for line in made if not line.startswith(" ")],
         )
+
+    def _begin(self, mistral: Any, inputs: dict[str, Any]) -> None:
+        """Start another recovery, and see it wait at a gate."""
+        started = mistral.executions.create(
+            "host_recovery.recover", workflow_input=inputs
+        )
+        deadline = time.monotonic() + PATIENCE
+        while "plan_recovery" not in {
+            task.name for task in mistral.tasks.list(started.id)
+        }:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{started.id} does not wait at a gate")
+            time.sleep(0.1)
+        # A gate looks again every ten seconds of the cloud's time, which
+        # pass at once here, so that it has ended when the case has.
+
+    def _messages(self, webhook: Any) -> list[str]:
+        return [
+            f"message: {m['event']}: {m.get('state')}: {m.get('reason')}"
+            for m in (self._received if webhook else ())
+        ]
 
     def _wait(self, mistral: Any, execution_id: str) -> Any:
         deadline = time.monotonic() + PATIENCE
@@ -269,12 +309,53 @@ def _started_at(moment: datetime.datetime) -> Any:
     return execution
 
 
+def _began_at(virtual: Clock) -> Any:
+    """Nor has a task begun in Mistral's time."""
+    began: dict[str, datetime.datetime] = {}
+
+    def task_began_at(self: Any, task_id: str) -> datetime.datetime:
+        return began.setdefault(task_id, virtual.now())
+
+    return task_began_at
+
+
 def _pause(error: Any, virtual: Clock) -> float:
     """Return for how long all further runs would do nothing."""
     until = error.get("not_before") if isinstance(error, dict) else None
     if until is None:
         return 0
     return (clock.parse(until) - virtual.now()).total_seconds()
+
+
+@contextlib.contextmanager
+def _receiver(webhook: Any) -> Any:
+    """Take messages where the case has a webhook that answers so."""
+    received: list[Any] = []
+    if not webhook:
+        yield received
+        return
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            received.append(json.loads(self.rfile.read(size)))
+            self.send_response(webhook["status"])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Keep the test's output clean."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_port}/a-secret-token"
+        config.settings()
+        cfg.CONF.set_override("webhook_url", url, config.GROUP)
+        try:
+            yield received
+        finally:
+            cfg.CONF.clear_override("webhook_url", config.GROUP)
+            httpd.shutdown()
 
 
 def mistral_json(text: str | None) -> Any:
@@ -306,8 +387,18 @@ def _collapsed(lines: list[str]) -> list[str]:
 def _told(execution: Any, report: Any, cloud: cloud_module.Cloud) -> list[str]:
     lines = [f"execution: {execution.state}"]
     if report is None:
-        return [*lines, f"no report: {execution.state_info}"]
+        state_info = _readable(str(execution.state_info), cloud)
+        return [*lines, f"no report: {state_info}"]
     lines.append(f"report: {report['state']}: {report['reason']}")
+    for gate in report.get("gates", []):
+        if gate["state"] == "closed":
+            what = f"{gate['gate']} is closed, {gate['action']}"
+            lines.append(f"gate {what}: {gate['saw']}")
+    waves = report.get("waves", [])
+    for wave in waves if len(waves) > 1 else []:
+        lines.append(", ".join(f"{k} {v}" for k, v in wave.items()))
+    for spare in report.get("reserved_hosts", []):
+        lines.append(f"reserved host {spare['host']}: {spare['state']}")
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
     for outcome in sorted(report.get("outcomes", []), key=lambda o: o["name"]):
         where = outcome.get("destination")
@@ -319,6 +410,8 @@ def _told(execution: Any, report: Any, cloud: cloud_module.Cloud) -> list[str]:
     for instance in sorted(cloud.instances.values(), key=lambda i: i.name):
         running = ", ".join(cloud.running(instance.id)) or "nowhere"
         lines.append(f"{instance.name}: runs {running}")
-    return [
-        calls.TIME.sub("<time>", calls.readable(line, cloud)) for line in lines
-    ]
+    return [_readable(line, cloud) for line in lines]
+
+
+def _readable(line: str, cloud: cloud_module.Cloud) -> str:
+    return calls.TIME.sub("<time>", calls.readable(line, cloud))
