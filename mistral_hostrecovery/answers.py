@@ -70,7 +70,9 @@ def words(response: Any) -> str:
     try:
         body = response.json()
     except ValueError:
-        body = response.text
+        # Glance and proxies answer with a whole page.
+        page = response.text.lstrip().startswith("<")
+        body = "" if page else response.text
     if isinstance(body, dict) and len(body) == 1:
         # Nova: {"badRequest": {"code": 400, "message": ...}}
         (body,) = body.values()

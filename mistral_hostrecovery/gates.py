@@ -182,17 +182,33 @@ def _storm(facts: Facts, policy: policy_module.Policy) -> _Saw:
             continue
         saw = f"{len(within)} of {len(hosts)} hosts{name} failed at once"
         if facts.execution not in _first(facts, within, limit):
-            return True, f"{saw}, only {limit} are recovered before a look"
-        saw += f"; this one is among the first {limit}"
-    storms = [r.storm_at for r in facts.recoveries if r.storm_at]
-    over_at = clock.later(max(storms, default=facts.now), policy.cool_down)
-    if storms and facts.now < over_at:
+            return True, f"{saw}, and only the first {limit} may go on"
+        saw += f"; this one is among the first {limit}, which go on"
+    stormed_at = _last_storm(facts)
+    if stormed_at is None:
+        return False, saw
+    over_at = clock.later(stormed_at, policy.cool_down)
+    if facts.now < over_at:
         return True, (
-            f"a storm of failing hosts stopped a recovery at"
-            f" {clock.stamp(max(storms))}: cool-down until"
+            "a storm of failing hosts ended a recovery at"
+            f" {clock.stamp(stormed_at)}: cool-down until"
             f" {clock.stamp(over_at)}"
         )
     return False, saw
+
+
+def _last_storm(facts: Facts) -> datetime.datetime | None:
+    """Return when a storm ended a recovery last, before this one began.
+
+    One that had begun before is part of that storm: its turn decides.
+    """
+    recoveries = facts.recoveries or ()
+    began = [
+        r.created_at for r in recoveries if r.execution == facts.execution
+    ]
+    until = min(began, default=facts.now)
+    storms = [r.storm_at for r in recoveries if r.storm_at]
+    return max((at for at in storms if at <= until), default=None)
 
 
 def _failed(facts: Facts, policy: policy_module.Policy) -> frozenset[str]:
@@ -274,7 +290,7 @@ def _no_room(facts: Facts) -> _Saw:
         return False, "unknown, Placement does not tell: open"
     if facts.without_room:
         return True, (
-            f"{facts.without_room} of the planned instances find no room on"
-            " the other hosts"
+            f"no room on the other hosts for {facts.without_room} of the"
+            " planned instances"
         )
     return False, "the other hosts have room for all planned instances"

@@ -48,9 +48,8 @@ class ReturnHost(action.HostRecoveryAction):
         if doubt is None:
             return {
                 "state": "returned",
-                "reason": f"host {service.host} is in service again",
+                "reason": _told(service),
                 "host": service.host,
-                "disabled_reason": fencing.prior_reason(service),
             }
         give_up = clock.later(call.started_at, settings.return_deadline)
         if clock.now() < give_up:
@@ -98,3 +97,13 @@ class ReturnHost(action.HostRecoveryAction):
         else:
             nova.disable(service, prior)
         return None
+
+
+def _told(service: model.Service) -> str:
+    prior = fencing.prior_reason(service)
+    if prior is None:
+        return f"host {service.host} is in service again"
+    return (
+        f"host {service.host} reports again; it stays disabled as before:"
+        f" {model.printable(prior)}"
+    )

@@ -44,6 +44,9 @@ from mistral_hostrecovery import config
 from mistral_hostrecovery import executions
 from tests.scenarios import WORKBOOK
 
+#: What a claim of a reserved host is called: it names the execution.
+CLAIM = re.compile("CUSTOM_HOSTRECOVERY_[0-9A-F]{32}")
+
 DELAY = re.compile(r"delay: (\d+)")
 
 # Mistral dates to the second, and retries without a delay are not seconds
@@ -132,8 +135,9 @@ class Harness:
     def new_cloud(self, description: dict[str, Any]) -> cloud_module.Cloud:
         """Put another cloud behind the same URL."""
         # Nor does it know the recoveries of another one.
-        for execution in self.mistral("mistral", "service").executions.list():
-            self.mistral("mistral", "service").executions.delete(execution.id)
+        executions = self.mistral("mistral", "service").executions
+        for execution in executions.list():
+            executions.delete(execution.id, force=True)
         cloud = building.build(description, clock=Clock())
         app = app_module.Application(cloud)
         # Tokens outlive a cloud, as Mistral keeps its own.
@@ -188,8 +192,10 @@ class Harness:
                 config.Session, "request", killer.wrap(config.Session.request)
             ),
         ):
-            for inputs in case.get("earlier", ()):
+            earlier = [
                 self._begin(mistral, {**INPUT, **inputs})
+                for inputs in case.get("earlier", ())
+            ]
             started = mistral.executions.create(
                 case.get("workflow", "host_recovery.recover"),
                 workflow_input=case.get("input", INPUT),
@@ -201,6 +207,8 @@ class Harness:
                 cloud.clock.advance(case["resume"].get("after", 0))
                 mistral.executions.update(started.id, "RUNNING")
                 ended = self._wait(mistral, started.id)
+            for execution_id in earlier:
+                self._cancel(mistral, execution_id)
         output = mistral_json(ended.output)
         report = output.get("report") if output else None
         log = calls.Log()
@@ -209,7 +217,7 @@ class Harness:
         return Result(
             ended.state,
             report,
-            _collapsed(made)
+            _collapsed([CLAIM.sub("<claim>", line) for line in made])
             + [_readable(line, cloud) for line in told]
             + _told(ended, report, cloud)
             + self._messages(webhook),
@@ -219,7 +227,7 @@ class Harness:
             [line for line in made if not line.startswith(" ")],
         )
 
-    def _begin(self, mistral: Any, inputs: dict[str, Any]) -> None:
+    def _begin(self, mistral: Any, inputs: dict[str, Any]) -> str:
         """Start another recovery, and see it wait at a gate."""
         started = mistral.executions.create(
             "host_recovery.recover", workflow_input=inputs
@@ -231,12 +239,25 @@ class Harness:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{started.id} does not wait at a gate")
             time.sleep(0.1)
-        # A gate looks again every ten seconds of the cloud's time, which
-        # pass at once here, so that it has ended when the case has.
+        return started.id
+
+    def _cancel(self, mistral: Any, execution_id: str) -> None:
+        """End it, and what it does now."""
+        mistral.executions.update(execution_id, "CANCELLED")
+        deadline = time.monotonic() + PATIENCE
+        while any(
+            run.state == "RUNNING"
+            for task in mistral.tasks.list(execution_id)
+            for run in mistral.action_executions.list(task.id)
+        ):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{execution_id} goes on")
+            time.sleep(0.1)
 
     def _messages(self, webhook: Any) -> list[str]:
+        told = ("event", "state", "reason")
         return [
-            f"message: {m['event']}: {m.get('state')}: {m.get('reason')}"
+            "message: " + ": ".join(m[key] for key in told if key in m)
             for m in (self._received if webhook else ())
         ]
 
@@ -414,4 +435,5 @@ def _told(execution: Any, report: Any, cloud: cloud_module.Cloud) -> list[str]:
 
 
 def _readable(line: str, cloud: cloud_module.Cloud) -> str:
-    return calls.TIME.sub("<time>", calls.readable(line, cloud))
+    line = CLAIM.sub("<claim>", calls.readable(line, cloud))
+    return calls.TIME.sub("<time>", line)
