@@ -161,5 +161,11 @@ class WordsTest(base.BaseTestCase):
     def test_any_body_gives_some_words(self, body: Any) -> None:
         self.assertTrue(answers.words(answer(502, body)))
 
+    def test_page_is_not_passed_on(self) -> None:
+        response = answer(503)
+        response.reason = "Service Unavailable"
+        response._content = b"\n <html><body>a whole page</body></html>"
+        self.assertEqual("Service Unavailable", answers.words(response))
+
     def test_page_of_a_proxy_is_cut(self) -> None:
         self.assertLess(len(answers.words(answer(502, "x" * 9999))), 400)

@@ -249,3 +249,216 @@ class WaitForStateTest(EvacuationTestCase):
         result = self.wait()
         self.assertEqual("done", result["state"])
         self.assertIn("passed its deadline", result["reason"])
+
+    def test_earlier_refusal_is_the_reason_only_if_something_is_missing(
+        self,
+    ) -> None:
+        for name in ("web", "db"):
+            self.record(name, "done")
+            self.nova.changed[name] = facts.instance(id=name, host="c4")
+        result = self.wait(state="refused", reason="somebody enabled it")
+        self.assertIsNone(result["reason"])
+
+
+class WaveTest(EvacuationTestCase):
+    """web comes back before db."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.planned(facts.verdict(), facts.verdict(instance="db", wave=2))
+
+    def moved(self, name: str, status: str = "done", **seen: Any) -> None:
+        self.record(name, status)
+        self.nova.changed[name] = facts.instance(id=name, host="c4", **seen)
+
+    def test_only_what_has_begun_is_asked(self) -> None:
+        result = self.evacuate()
+        self.assertEqual(["web"], self.nova.asked)
+        self.assertEqual(1, result["wave"])
+
+    def test_earlier_wave_is_looked_after_too(self) -> None:
+        self.evacuate(wave=2)
+        self.assertEqual(["db", "web"], sorted(self.nova.asked))
+
+    def test_next_wave_begins_when_this_one_has_ended(self) -> None:
+        self.moved("web")
+        result = self.wait()
+        self.assertEqual(("again", 2), (result["state"], result["wave"]))
+
+    def test_next_wave_waits_for_this_one(self) -> None:
+        self.record("web", "accepted", updated_at=ago(1))
+        self.assertTrue(self.wait().is_error())
+
+    def test_last_wave_ends_it(self) -> None:
+        self.moved("web")
+        self.moved("db")
+        result = self.wait(wave=2)
+        self.assertEqual(("done", 2), (result["state"], result["wave"]))
+
+    def test_deadline_of_a_wave(self) -> None:
+        self.settings = policy.Policy(wave_deadline=60)
+        self.record("web", "accepted", updated_at=ago(1))
+        early = clock.stamp(ago(58))
+        self.assertTrue(self.wait(wave_began_at=early).is_error())
+        result = self.wait(wave_began_at=clock.stamp(ago(60)))
+        self.assertEqual(("again", 2), (result["state"], result["wave"]))
+
+    def test_failure_holds_the_later_waves_by_policy(self) -> None:
+        self.moved("web", "done", vm_state="error", fault="no disk")
+        result = self.wait()
+        self.assertEqual(("again", 2), (result["state"], result["wave"]))
+        self.settings = policy.Policy(on_wave_failure="hold")
+        result = self.wait()
+        self.assertEqual("done", result["state"])
+        self.assertIn("on_wave_failure=hold", result["reason"])
+
+    def test_beginning_of_a_wave_is_handed_on(self) -> None:
+        began_at = clock.stamp(ago(300))
+        self.results["round-1"] = {"wave": 1, "wave_began_at": began_at}
+        result = self.evacuate("round-1", wave=1)
+        self.assertEqual(began_at, result["wave_began_at"])
+        # From run to run, and through a refusal.
+        self.nova.service = facts.service(updated_at=ago(60))
+        result = self.evacuate(wave=1, wave_began_at=began_at)
+        self.assertEqual("refused", result["state"])
+        result = self.evacuate("round-1", wave=1)
+        self.assertEqual(began_at, result["wave_began_at"])
+
+    def test_next_wave_begins_now(self) -> None:
+        self.results["round-1"] = {
+            "wave": 1,
+            "wave_began_at": clock.stamp(ago(300)),
+        }
+        result = self.evacuate("round-1", wave=2)
+        age = clock.now() - clock.parse(result["wave_began_at"])
+        self.assertLess(age.total_seconds(), 5)
+
+
+class OrderedTest(EvacuationTestCase):
+    """Both move in the first wave; web starts in 2, db in 3."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.planned(
+            facts.verdict(disk="volume", halted=True, start=2),
+            facts.verdict(instance="db", disk="volume", halted=True, start=3),
+        )
+
+    def moved(self) -> None:
+        self.nova.here = []
+        for name in ("web", "db"):
+            self.record(name, "done")
+            self.nova.changed[name] = facts.instance(
+                id=name, host="c4", vm_state="stopped"
+            )
+
+    def test_they_are_asked_to_end_stopped(self) -> None:
+        self.evacuate()
+        self.assertEqual(
+            dict.fromkeys(("web", "db"), cloud.Evacuation.HALTED),
+            self.nova.how,
+        )
+
+    def test_first_wave_ends_when_all_have_moved(self) -> None:
+        self.moved()
+        result = self.wait()
+        self.assertEqual(("again", 2), (result["state"], result["wave"]))
+
+    def test_each_wave_starts_its_own(self) -> None:
+        self.moved()
+        self.evacuate(wave=1)
+        self.assertEqual([], self.nova.writes)
+        first = self.evacuate(wave=2)
+        self.assertEqual(["start web"], self.nova.writes)
+        self.results["round-2"] = first
+        self.evacuate("round-2", wave=3)
+        self.assertEqual(["start web", "start db"], self.nova.writes)
+
+    def test_start_that_nova_has_been_asked_for_is_not_asked_at_once_again(
+        self,
+    ) -> None:
+        self.moved()
+        first = self.evacuate(wave=2)
+        self.assertEqual(1, first["acts"]["web"][0])
+        self.results["round-2"] = first
+        self.evacuate("round-2", wave=2)
+        self.assertEqual(["start web"], self.nova.writes)
+        self.assertTrue(self.wait(**first).is_error())
+
+    def test_what_runs_is_not_started(self) -> None:
+        self.moved()
+        self.nova.changed["web"] = facts.instance(id="web", host="c4")
+        self.evacuate(wave=2)
+        self.assertEqual([], self.nova.writes)
+
+    def test_nothing_is_started_on_a_host_that_is_no_longer_ours(self) -> None:
+        self.moved()
+        self.nova.service = facts.service(updated_at=ago(60))
+        self.assertEqual("refused", self.evacuate(wave=2)["state"])
+        self.assertEqual([], self.nova.writes)
+
+    def test_after_a_failure_the_state_is_reset_or_nova_would_start_it(
+        self,
+    ) -> None:
+        self.nova.here = [facts.instance(vm_state="error")]
+        self.record("web", "failed")
+        self.evacuate()
+        self.assertEqual(["reset web", "evacuate web"], self.nova.writes)
+
+
+class ResetTest(EvacuationTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.planned(
+            facts.verdict(
+                was="paused", first="reset", stopped=True, halted=True
+            )
+        )
+
+    def test_it_is_reset_right_before_it_is_asked(self) -> None:
+        self.nova.here = [facts.instance(vm_state="paused")]
+        self.evacuate()
+        self.assertEqual(["reset web", "evacuate web"], self.nova.writes)
+
+    def test_what_was_reset_already_is_only_asked(self) -> None:
+        self.nova.here = [facts.instance(vm_state="active")]
+        self.evacuate()
+        self.assertEqual(["evacuate web"], self.nova.writes)
+
+    def test_its_owners_rebuild_is_reset(self) -> None:
+        self.nova.here = [facts.instance(task_state="rebuilding")]
+        self.evacuate()
+        self.assertEqual(["reset web", "evacuate web"], self.nova.writes)
+
+    def test_what_is_under_way_is_not_reset(self) -> None:
+        self.nova.here = [facts.instance(task_state="rebuilding")]
+        for status in ("accepted", "pre-migrating", "done"):
+            self.nova.records = []
+            self.record("web", status)
+            self.evacuate()
+        self.assertEqual([], self.nova.writes)
+
+
+class ConfirmTest(EvacuationTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.planned(facts.verdict(was="resized", first="confirm"))
+        self.nova.here = [facts.instance(vm_state="resized")]
+
+    def test_it_is_confirmed_first_and_asked_later(self) -> None:
+        first = self.evacuate()
+        self.assertEqual(["confirm web"], self.nova.writes)
+        self.nova.here = [facts.instance(vm_state="active")]
+        self.nova.changed = {"web": facts.instance(vm_state="active")}
+        self.assertEqual("again", self.wait(**first)["state"])
+        self.results["round-1"] = first
+        self.evacuate("round-1")
+        self.assertEqual(["confirm web", "evacuate web"], self.nova.writes)
+
+    def test_confirmation_that_nova_refuses_fails_it(self) -> None:
+        self.nova.fails["confirm web"] = errors.Refused("no right")
+        first = self.evacuate()
+        self.results["round-1"] = first
+        self.assertEqual({"web": "no right"}, first["refused"])
+        self.evacuate("round-1")
+        self.assertEqual([], self.nova.asked)

@@ -13,6 +13,7 @@ from oslotest import base
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
+from tests.unit import facts
 from tests.unit import standins
 
 OWN = "service"
@@ -327,3 +328,70 @@ class ResultTest(base.BaseTestCase):
         self.assertRaises(
             errors.Refused, executions.Executions(session).result, "t0"
         )
+
+
+class RecoveriesTest(base.BaseTestCase):
+    def ask(self, *found: dict[str, Any]) -> list[dict[str, Any]]:
+        session: Any = standins.MistralSession(
+            {"/executions": {"executions": list(found)}}
+        )
+        self.asked = session.asked
+        return executions.Executions(session).recoveries(
+            [OWN], "host_recovery.recover", facts.NOW
+        )
+
+    def test_one_that_goes_on_matters_however_old(self) -> None:
+        for state in ("RUNNING", "PAUSED", "IDLE"):
+            found = self.ask(
+                workflow("e1", state=state, updated_at=None, input={})
+            )
+            self.assertEqual(["e1"], [raw["id"] for raw in found])
+
+    def test_one_that_has_ended_matters_for_a_while(self) -> None:
+        for updated_at, matters in (
+            ("2030-01-01 12:00:00", True),
+            ("2030-01-01 11:59:59", False),
+        ):
+            found = self.ask(
+                workflow("e1", state="ERROR", updated_at=updated_at, input={})
+            )
+            self.assertEqual(matters, bool(found))
+
+    def test_input_may_be_text_or_nonsense(self) -> None:
+        for given, wanted in (
+            (
+                '{"search_opts": {"host": "c1"}}',
+                {"search_opts": {"host": "c1"}},
+            ),
+            ({"a": 1}, {"a": 1}),
+            (None, {}),
+            ("no json", {}),
+        ):
+            (found,) = self.ask(workflow("e1", input=given))
+            self.assertEqual(wanted, found["input"])
+
+    def test_only_this_workflow_of_this_project_newest_first(self) -> None:
+        self.ask()
+        (path,) = self.asked
+        for part in (
+            "workflow_name=host_recovery.recover",
+            f"project_id={OWN}",
+            "sort_keys=created_at",
+        ):
+            self.assertIn(part, path)
+
+    def test_project_without_any_is_no_trouble(self) -> None:
+        found = mistral().recoveries([OWN], "w", facts.NOW)
+        self.assertEqual([], found)
+
+
+class TaskBeganTest(base.BaseTestCase):
+    def test_it_is_when_the_task_was_made(self) -> None:
+        asked = mistral(**{"/tasks/t1": {"created_at": "2030-01-01 12:00:00"}})
+        self.assertEqual(facts.NOW, asked.task_began_at("t1"))
+
+    def test_unknown_task_is_refused(self) -> None:
+        error = self.assertRaises(
+            errors.Refused, mistral().task_began_at, "t1"
+        )
+        self.assertIn("t1", str(error))

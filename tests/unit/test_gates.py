@@ -420,6 +420,18 @@ class StormTest(base.BaseTestCase):
             over_at = clock.stamp(facts.at(ended + 300))
             self.assertIn(f"cool-down until {over_at}", found.saw)
 
+    def test_storm_that_it_is_part_of_does_not_cool_it_down(self) -> None:
+        """The first ones go on, though the others have been ended."""
+        found = gate(
+            "storm",
+            execution="e1",
+            recoveries=[
+                recovery(1, created_at=facts.at(-60)),
+                recovery(5, running=False, storm_at=facts.at(-59)),
+            ],
+        )
+        self.assertFalse(found.closed, found.saw)
+
     @facts.REPEATABLE
     @hypothesis.given(
         st.integers(1, 12),

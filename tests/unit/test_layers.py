@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who decides about an instance, and what becomes of nonsense."""
 
+import dataclasses
 from typing import Any
 
 import ddt
@@ -13,6 +14,14 @@ from mistral_hostrecovery import policy
 from tests.unit import facts
 
 DEFAULT = policy.Policy()
+
+#: What is decided where nobody says anything usable.
+POLICY_SAYS = {
+    "recover": True,
+    "priority": 500,
+    "local_disk": "leave",
+    "group": None,
+}
 
 #: Values that say nothing about anything, whatever they look like.
 HOSTILE = [
@@ -58,19 +67,21 @@ def decide(
     saying: str,
     *levels: layers.Source | list[layers.Source],
     settings: policy.Policy = DEFAULT,
-    default: Any = "the default",
 ) -> layers.Decision:
     return layers.decide(
         saying,
         [[one] if isinstance(one, layers.Source) else one for one in levels],
         settings,
-        default,
     )
 
 
 def priority(text: str) -> layers.Decision:
     flavor = layers.Source("flavor f", {"hostrecovery:priority": text})
-    return decide("priority", flavor, default=500)
+    return decide("priority", flavor)
+
+
+def vars_of_policy() -> set[str]:
+    return {field.name for field in dataclasses.fields(policy.Policy)}
 
 
 @ddt.ddt
@@ -152,7 +163,8 @@ class ReaderTest(base.BaseTestCase):
     def test_no_local_disk(self, text: str) -> None:
         """Data is at stake, so exactly these two words."""
         found = decide("local_disk", metadata(hr_local_disk=text))
-        self.assertEqual("the default", found.value)
+        self.assertEqual("leave", found.value)
+        self.assertEqual("policy local_disks=leave", found.reason)
         self.assertIn("neither leave nor rebuild", found.warnings[0])
 
     def test_group(self) -> None:
@@ -160,7 +172,7 @@ class ReaderTest(base.BaseTestCase):
         self.assertEqual("db", decide("group", flavor).value)
         empty = layers.Source("flavor f", {"instanceha:restart_group": " "})
         found = decide("group", empty)
-        self.assertEqual("the default", found.value)
+        self.assertIsNone(found.value)
         self.assertIn("which is no name", found.warnings[0])
 
     @ddt.data(*HOSTILE)
@@ -170,11 +182,35 @@ class ReaderTest(base.BaseTestCase):
         for saying in ("recover", "priority", "local_disk"):
             key = DEFAULT.keys[saying][0]
             found = decide(saying, layers.Source("flavor f", {key: text}))
-            self.assertEqual("the default", found.value)
+            self.assertEqual(POLICY_SAYS[saying], found.value)
             (warning,) = found.warnings
             self.assertLess(len(warning), 200)
             self.assertTrue(warning.isprintable())
             self.assertTrue(warning.isascii())
+
+
+@ddt.ddt
+class DefaultTest(base.BaseTestCase):
+    """A reason names the key of the policy that is to be changed."""
+
+    @ddt.data(
+        ("recover", {"recover": False}, False, "policy recover=false"),
+        ("priority", {"priority": 7}, 7, "policy priority=7"),
+        (
+            "local_disk",
+            {"local_disks": "rebuild"},
+            "rebuild",
+            "policy local_disks=rebuild",
+        ),
+    )
+    @ddt.unpack
+    def test_default(
+        self, saying: str, given: dict[str, Any], value: Any, reason: str
+    ) -> None:
+        found = decide(saying, settings=policy.Policy(**given))
+        self.assertEqual((value, reason), (found.value, found.reason))
+        key = reason.split()[1].partition("=")[0]
+        self.assertIn(key, vars_of_policy())
 
 
 @ddt.ddt
@@ -200,7 +236,8 @@ class OrderTest(base.BaseTestCase):
             [self.level(name, text)] if text is not None else []
             for name, text in zip(self.LEVELS, texts, strict=True)
         ]
-        found = layers.decide("recover", said, DEFAULT, default)
+        settings = policy.Policy(recover=default)
+        found = layers.decide("recover", said, settings)
         usable = [
             (name, text)
             for name, text in zip(self.LEVELS, texts, strict=True)
@@ -263,7 +300,7 @@ class OrderTest(base.BaseTestCase):
     def test_key_is_matched_exactly(self) -> None:
         for key in ("Evacuate", "hostrecovery:Recover", "ha_enabled", " "):
             found = decide("recover", layers.Source("f", {key: "no"}))
-            self.assertEqual("the default", found.value)
+            self.assertIs(True, found.value)
 
     def test_aggregates_that_contradict_each_other_are_ignored(self) -> None:
         found = decide(
@@ -272,7 +309,6 @@ class OrderTest(base.BaseTestCase):
                 self.level("aggregate b", "no"),
                 self.level("aggregate a", "yes"),
             ],
-            default=True,
         )
         self.assertIs(True, found.value)
         self.assertEqual("policy recover=true", found.reason)
@@ -306,8 +342,8 @@ class TenantTest(base.BaseTestCase):
     def test_tenant_may_not_say_it_by_default(self, saying: str) -> None:
         key = DEFAULT.keys[saying][0]
         tenant = layers.Source("instance metadata", {key: "1000"}, True)
-        found = decide(saying, tenant, default=500)
-        self.assertEqual(500, found.value)
+        found = decide(saying, tenant)
+        self.assertEqual(POLICY_SAYS[saying], found.value)
         self.assertEqual(
             [f"instance metadata sets {key}=1000, which only the operator may"
              " (policy tenant_keys): ignored"],
@@ -329,7 +365,7 @@ class TenantTest(base.BaseTestCase):
         text = {"recover": "false", "local_disk": "rebuild"}[saying]
         tenant = layers.Source("instance metadata", {key: text}, True)
         found = decide(saying, tenant, settings=settings)
-        self.assertEqual("the default", found.value)
+        self.assertEqual(POLICY_SAYS[saying], found.value)
         self.assertEqual(1, len(found.warnings))
 
     def test_site_may_allow_it(self) -> None:
@@ -362,7 +398,7 @@ class KnownTest(base.BaseTestCase):
         tags = {"hostrecovery:recover": " " * 61 + "true" + "x" * 999}
         kept = layers.known(tags, DEFAULT)
         found = decide("recover", layers.Source("flavor f", kept))
-        self.assertEqual("the default", found.value)
+        self.assertEqual("policy recover=true", found.reason)
 
 
 class HostileTest(base.BaseTestCase):
@@ -378,7 +414,7 @@ class HostileTest(base.BaseTestCase):
     ) -> None:
         key = DEFAULT.keys[saying][0]
         source = layers.Source("instance metadata", {key: text}, by_tenant)
-        found = layers.decide(saying, [[source]], DEFAULT, "default")
+        found = layers.decide(saying, [[source]], DEFAULT)
         for sentence in (found.reason, *found.warnings):
             self.assertLess(len(sentence), 250)
             self.assertTrue(sentence.isascii() and sentence.isprintable())

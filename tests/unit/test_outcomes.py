@@ -159,3 +159,16 @@ class OutcomeTest(base.BaseTestCase):
         self.assertEqual(["unfinished", "left"], [o.outcome for o in found])
         self.assertIn("Nova did not answer at the end", found[0].reason)
         self.assertEqual("paused", found[1].reason)
+
+    def test_dry_run_names_the_wave_in_which_it_would_be_back(self) -> None:
+        found = outcomes.planned(facts.verdict(wave=1, start=3))
+        self.assertEqual(("planned", 3), (found.outcome, found.wave))
+        left = facts.verdict(recover=False, reason="paused")
+        self.assertEqual(outcomes.left(left), outcomes.planned(left))
+
+    def test_closed_gate_leaves_what_was_to_be_recovered(self) -> None:
+        found = outcomes.not_begun(facts.verdict())
+        self.assertEqual("left", found.outcome)
+        self.assertIn("see the reason of the report", found.reason)
+        left = facts.verdict(recover=False, reason="paused")
+        self.assertEqual("paused", outcomes.not_begun(left).reason)

@@ -322,7 +322,7 @@ class DiskTest(base.BaseTestCase):
         self.assertEqual(storage.LOCAL, verdict.disk)
         self.assertEqual(
             "policy recover=true; its root disk is new (policy"
-            " local_disk=rebuild)",
+            " local_disks=rebuild)",
             verdict.reason,
         )
 

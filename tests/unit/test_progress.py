@@ -373,6 +373,32 @@ class TimelineTest(base.BaseTestCase):
         self.assertIn("locked", found.reason)
 
 
+@ddt.ddt
+class ResetTest(base.BaseTestCase):
+    """Its owner was rebuilding it, and the policy says to reset that."""
+
+    def step(self, *records: model.Migration, **seen: Any) -> Next:
+        verdict = facts.verdict(first=states.RESET, stopped=True)
+        seen.setdefault("task_state", "rebuilding")
+        return progress.next_step(
+            verdict, here(**seen), known(*records), facts.RULES
+        ).next
+
+    def test_owners_rebuild_is_not_waited_for(self) -> None:
+        self.assertEqual(Next.ASK, self.step())
+        self.assertEqual(Next.ASK, self.step(old("failed")))
+
+    @ddt.data("accepted", "pre-migrating", "done")
+    def test_evacuation_is_waited_for_whoever_asked(self, status: str) -> None:
+        for record in (ours(status), old(status)):
+            self.assertEqual(Next.WAIT, self.step(record))
+
+    def test_our_own_attempt_is_not_reset_while_nova_is_busy(self) -> None:
+        failed = ours("failed", updated_at=facts.at(-999))
+        self.assertEqual(Next.WAIT, self.step(failed))
+        self.assertEqual(Next.ASK, self.step(failed, task_state=None))
+
+
 class AttemptsTest(base.BaseTestCase):
     def attempt(self, count: int, since: float) -> progress.Step:
         records = [
@@ -681,7 +707,11 @@ class PropertyTest(base.BaseTestCase):
                 dead_end = newest.destination in situation.lost_hosts
                 self.assertTrue(dead_end, "the newest record is open")
         task = (place.seen.task_state if place.seen else None) or ""
-        if not dead_end:
+        # What its owner had begun is reset first, before our first attempt.
+        owners = verdict.first == states.RESET and not situation.ours(
+            "web", facts.RULES
+        )
+        if not (dead_end or owners):
             self.assertFalse(task.startswith("rebuild"))
         self.assertTrue(place.here, "it is not on the failed host")
         self.assertFalse(place.seen is not None and place.seen.deleted)

@@ -58,3 +58,107 @@ class ReportTest(runs.RunTestCase):
         found = self.report()
         self.assertEqual("failed", found["state"])
         self.assertEqual(2, found["counts"]["unfinished"])
+
+    def test_dry_run_lists_what_would_be_done(self) -> None:
+        self.planned(
+            facts.verdict(wave=2),
+            facts.verdict(instance="db", recover=False, reason="it is paused"),
+        )
+        self.host["dry_run"] = True
+        found = self.perform(reporting.ReportRecovery(self.confirmed, "plan"))
+        self.assertEqual("planned", found["state"])
+        self.assertEqual(
+            [("web", "planned", 2), ("db", "left", None)],
+            [
+                (o["instance"], o["outcome"], o.get("wave"))
+                for o in found["outcomes"]
+            ],
+        )
+        self.assertEqual([], self.nova.writes)
+
+    def test_closed_gate_leaves_everything_with_its_reason(self) -> None:
+        self.results["plan"] |= {
+            "state": "refused",
+            "reason": "gate storm: 3 of 4 hosts failed at once",
+            "gates": [{"gate": "storm", "state": "closed"}],
+        }
+        found = self.perform(
+            reporting.ReportRecovery(
+                self.confirmed, "plan", reason=self.results["plan"]["reason"]
+            )
+        )
+        self.assertEqual("refused", found["state"])
+        self.assertEqual(
+            "gate storm: 3 of 4 hosts failed at once", found["reason"]
+        )
+        self.assertEqual(2, found["counts"]["left"])
+        self.assertEqual(self.results["plan"]["gates"], found["gates"])
+        self.assertTrue(found["settled"])
+
+    def test_without_a_plan_the_instances_are_named(self) -> None:
+        self.nova.here = [facts.instance(id="web")]
+        found = self.perform(
+            reporting.ReportRecovery(self.confirmed, None, reason="why")
+        )
+        self.assertEqual("refused", found["state"])
+        self.assertEqual(["web"], [o["instance"] for o in found["outcomes"]])
+
+    def test_without_a_host_there_is_a_report_too(self) -> None:
+        found = self.perform(
+            reporting.ReportRecovery({"reason": "no such host"})
+        )
+        self.assertEqual("refused", found["state"])
+        self.assertEqual("no such host", found["reason"])
+        self.assertEqual([], self.nova.calls)
+
+    def test_warnings_of_all_steps_are_in_it(self) -> None:
+        self.results["plan"]["warnings"] = ["of the plan"]
+        self.results["spares"] = {"warnings": ["of the spares"]}
+        self.results["evacuated"] = {"state": "asked", "settled": True}
+        found = self.perform(
+            reporting.ReportRecovery(
+                self.confirmed, "plan", "evacuated", spares="spares"
+            )
+        )
+        self.assertEqual(["of the plan", "of the spares"], found["warnings"])
+
+    def test_spares_are_given_back(self) -> None:
+        spare = {"host": "c9", "provider": "p9", "reason": "spare"}
+        self.nova.others = [facts.service("c9", up=True)]
+        self.results["spares"] = {"enabled": [spare], "warnings": []}
+        self.results["evacuated"] = {"state": "asked", "settled": True}
+        found = self.perform(
+            reporting.ReportRecovery(
+                self.confirmed, "plan", "evacuated", spares="spares"
+            )
+        )
+        self.assertEqual(
+            [{"host": "c9", "used": False, "state": "given back"}],
+            found["reserved_hosts"],
+        )
+        self.assertEqual(["disable c9: spare"], self.nova.writes)
+
+    def test_what_could_not_be_known_is_not_settled(self) -> None:
+        self.results["evacuated"] = {"state": "asked", "settled": True}
+        found = self.perform(
+            reporting.ReportRecovery(
+                self.confirmed, "plan", "evacuated", lost=True
+            )
+        )
+        self.assertIs(False, found["settled"])
+
+    def test_wave_in_which_it_ended_decides_about_starts(self) -> None:
+        self.planned(facts.verdict(halted=True, start=2))
+        self.nova.changed["web"] = facts.instance(
+            host="c4", vm_state="stopped"
+        )
+        self.results["evacuated"] = {"state": "asked", "settled": True}
+        for wave in (1, 2):
+            found = self.perform(
+                reporting.ReportRecovery(
+                    self.confirmed, "plan", "evacuated", wave=wave
+                )
+            )
+            (outcome,) = found["outcomes"]
+            self.assertEqual("failed", outcome["outcome"])
+            self.assertIn("stopped on c4", outcome["reason"])

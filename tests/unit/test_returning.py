@@ -57,7 +57,6 @@ class ReturnHostTest(runs.RunTestCase):
                 "state": "returned",
                 "reason": "host c1 is in service again",
                 "host": "c1",
-                "disabled_reason": None,
             },
             self.give_back(),
         )
@@ -70,14 +69,15 @@ class ReturnHostTest(runs.RunTestCase):
             disabled_reason="hostrecovery e1 (before: disk 3)",
         )
         result = self.give_back()
-        self.assertEqual("disk 3", result["disabled_reason"])
+        self.assertEqual("returned", result["state"])
+        self.assertIn("it stays disabled as before: disk 3", result["reason"])
         self.assertEqual(["disable c1: disk 3"], self.nova.writes)
 
     def test_host_that_an_operator_disabled_stays_disabled(self) -> None:
         self.is_now(forced_down=False, up=True, disabled_reason="disk 3")
         result = self.give_back()
         self.assertEqual("returned", result["state"])
-        self.assertEqual("disk 3", result["disabled_reason"])
+        self.assertIn("it stays disabled as before: disk 3", result["reason"])
         self.assertEqual([], self.nova.writes)
 
     def test_host_that_is_in_service_is_left_alone(self) -> None:
