@@ -27,7 +27,10 @@ from lab import lock
 FAILED = "c1"
 WORKBOOK = "workbooks/host_recovery.yaml"
 WORKFLOW = "host_recovery.recover"
-REQUEST = {"search_opts": {"host": FAILED}, "on_shared_storage": True}
+REQUEST: dict[str, Any] = {
+    "search_opts": {"host": FAILED},
+    "on_shared_storage": True,
+}
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: The cleaning up takes no longer, in seconds.
@@ -36,27 +39,60 @@ CLEANING = 5.0
 MOST = 1000
 
 
-def recover(
-    cloud: demo_clouds.Cloud, clock: demo_watch.Clock, count: int
-) -> tuple[list[demo_view.Ended], list[str]]:
-    """Let the host fail and be recovered; return what became of it."""
-    nova = demo_clients.connect(cloud.session("admin", "admin"))
-    user = demo_clouds.USER, demo_clouds.PROJECT
-    mistral = demo_clients.Mistral(
-        cloud.session(*user),
-        cloud.mistral,
-        cloud.environment(*user),
-        clock.say,
-    )
-
+def boot(
+    cloud: demo_clouds.Cloud, clock: demo_watch.Clock, nova: Any, count: int
+) -> list[demo_view.Seen]:
     since = time.monotonic()
     clock.say(f"booting {count} instances on {FAILED}")
     cloud.boot(count, FAILED)
     before = demo_clients.look(nova)
     for one in before:
         clock.say(f"  {one.name}: {one.vm_state} on {one.host}")
-    disks = {one.id: cloud.disks(one.id) for one in before}
     clock.note("boot", since)
+    return before
+
+
+def dry_run(
+    cloud: demo_clouds.Cloud,
+    clock: demo_watch.Clock,
+    count: int,
+    policy: dict[str, Any],
+) -> list[str]:
+    """Show what would be done about a host that is up."""
+    nova, mistral = _clients(cloud, clock)
+    boot(cloud, clock, nova, count)
+    mistral.register(WORKBOOK)
+    before = demo_clients.everything(nova)
+    requested = time.monotonic()
+    request = REQUEST | {"dry_run": True, "policy": policy}
+    execution = mistral.start(WORKFLOW, json.dumps(request))
+    clock.say(f"  execution {execution}")
+    while (ended := mistral.execution(execution))["state"] == "RUNNING":
+        time.sleep(demo_watch.LOOK_EVERY)
+    clock.note("request to report", requested)
+    report = _report(ended)
+    print()
+    for line in demo_view.plan(report):
+        print(line)
+    problems = []
+    if report.get("state") != "planned":
+        why = report.get("reason") or ended.get("state_info")
+        problems.append(f"the dry run ended in {ended['state']}: {why}")
+    if demo_clients.everything(nova) != before:
+        problems.append("something changed in Nova")
+    return problems
+
+
+def recover(
+    cloud: demo_clouds.Cloud,
+    clock: demo_watch.Clock,
+    count: int,
+    policy: dict[str, Any],
+) -> tuple[list[demo_view.Ended], list[str]]:
+    """Let the host fail and be recovered; return what became of it."""
+    nova, mistral = _clients(cloud, clock)
+    before = boot(cloud, clock, nova, count)
+    disks = {one.id: cloud.disks(one.id) for one in before}
 
     since = time.monotonic()
     clock.say(f"pulling the plug of {FAILED}")
@@ -70,7 +106,8 @@ def recover(
     clock.note("workbook-create", since)
 
     requested = time.monotonic()
-    execution = mistral.start(WORKFLOW, json.dumps(REQUEST))
+    request = REQUEST | ({"policy": policy} if policy else {})
+    execution = mistral.start(WORKFLOW, json.dumps(request))
     clock.note("execution-create", requested)
     clock.say(f"  execution {execution}")
     watch = demo_watch.Watch(clock, FAILED, requested)
@@ -82,25 +119,45 @@ def recover(
     clock.note("request to report", requested)
     clock.say(f"execution {execution} ended: {ended['state']}")
 
-    report = json.loads(ended.get("output") or "{}").get("report") or {}
+    report = _report(ended)
+    for line in demo_view.waves(report):
+        clock.say(f"  {line}")
     outcomes = {o["instance"]: o for o in report.get("outcomes", [])}
     now = {one.id: one for one in demo_clients.look(nova)}
     instances = [
         demo_view.Ended(
             one,
-            wanted=not one.name.startswith("scratch"),
+            wanted=demo_view.wanted(one, outcomes.get(one.id), policy),
             now=now.get(one.id),
             outcome=outcomes.get(one.id),
             running=cloud.running(one.id),
             disks_before=disks[one.id],
             disks_after=cloud.disks(one.id) if one.id in now else {},
             seconds=watch.seconds.get(one.id),
+            ends=demo_view.ends(one, policy),
         )
         for one in before
     ]
     why = report.get("reason") or ended.get("state_info") or "no reason"
     problems = demo_view.judge(ended["state"], why, instances, FAILED)
     return instances, problems
+
+
+def _clients(
+    cloud: demo_clouds.Cloud, clock: demo_watch.Clock
+) -> tuple[Any, demo_clients.Mistral]:
+    user = demo_clouds.USER, demo_clouds.PROJECT
+    mistral = demo_clients.Mistral(
+        cloud.session(*user),
+        cloud.mistral,
+        cloud.environment(*user),
+        clock.say,
+    )
+    return demo_clients.connect(cloud.session("admin", "admin")), mistral
+
+
+def _report(ended: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(ended.get("output") or "{}").get("report") or {}
 
 
 def show(
@@ -111,6 +168,16 @@ def show(
     print()
     for line in [*demo_view.table(instances), demo_view.total(instances)]:
         print(line)
+    disks = sum(bool(one.disks_before) for one in instances)
+    _close(
+        problems,
+        clock,
+        "Nova agrees with the report, no guest runs twice, and"
+        f" {disks} of {disks} image-backed root disks survived.",
+    )
+
+
+def _close(problems: list[str], clock: demo_watch.Clock, good: str) -> None:
     print()
     for what, seconds in clock.timings:
         print(f"{what:26} {seconds:7.1f} s")
@@ -118,11 +185,7 @@ def show(
     for problem in problems:
         print(f"WRONG: {problem}")
     if not problems:
-        disks = sum(bool(one.disks_before) for one in instances)
-        print(
-            "Nova agrees with the report, no guest runs twice, and"
-            f" {disks} of {disks} image-backed root disks survived."
-        )
+        print(good)
     sys.stdout.flush()
 
 
@@ -143,13 +206,19 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         kind = demo_clouds.Real
         _enter_venv(clock, arguments.began)
+    policy = _policy(arguments.policy)
     print(f"Host recovery on {kind.name}.", flush=True)
     since = time.monotonic()
     with kind(clock.say) as cloud:
         clock.say("the cloud is ready")
         clock.note("bringing the cloud up", since)
-        instances, problems = recover(cloud, clock, arguments.instances)
-        show(instances, problems, clock)
+        count = arguments.instances
+        if arguments.dry_run:
+            problems = dry_run(cloud, clock, count, policy)
+            _close(problems, clock, "Nothing was changed in Nova.")
+        else:
+            instances, problems = recover(cloud, clock, count, policy)
+            show(instances, problems, clock)
         word = "FAILED" if problems else "succeeded"
         print(f"The demo {word}, on {kind.name}.", flush=True)
         if arguments.keep:
@@ -179,6 +248,22 @@ def _enter_venv(clock: demo_watch.Clock, began: float | None) -> None:
         [python, *words],
         os.environ | {"PYTHONPATH": str(layout.CHECKOUT)},
     )
+
+
+def _policy(path: Path | None) -> dict[str, Any]:
+    """Read the file of --policy; JSON is YAML, too."""
+    if path is None:
+        return {}
+    # Not needed for --help, and in the lab's virtual environment.
+    import yaml
+
+    try:
+        policy = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise LabError(f"--policy {path} can't be read: {error}") from None
+    if not isinstance(policy, dict):
+        raise LabError(f"--policy {path} has no object of policy keys.")
+    return policy
 
 
 def _count(text: str) -> int:
@@ -221,6 +306,18 @@ def main() -> int:
         metavar="N",
         help="how many to boot (default 11, so that 10 are to come back): one"
         " is stopped, one is on a volume, one is opted out",
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="JSON or YAML file with an object of policy keys, see"
+        " docs/policy.rst",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only print the plan, while the host is up; change nothing",
     )
     parser.add_argument(
         "--simulated",

@@ -42,6 +42,22 @@ def look(nova: Any) -> list[demo_view.Seen]:
     )
 
 
+def everything(nova: Any) -> dict[str, Any]:
+    """Return what a recovery could change in Nova."""
+    return {
+        "instances": look(nova),
+        "services": {
+            service.id: (
+                service.status,
+                service.forced_down,
+                getattr(service, "disabled_reason", None),
+            )
+            for service in nova.services.list()
+        },
+        "migrations": len(nova.migrations.list()),
+    }
+
+
 def force_down(nova: Any, host: str) -> None:
     """Tell Nova that the host is fenced, as a fencing agent does."""
     (service,) = nova.services.list(host=host, binary="nova-compute")

@@ -28,6 +28,8 @@ Progress = Callable[[str], None]
 #: Who registers and starts the workbook: the actions obey nobody else.
 USER, PROJECT = "mistral", "service"
 OPT_OUT = {"hostrecovery:recover": "false"}
+#: Of the flavor of the databases, which so have a wave of their own.
+FIRST = {"hostrecovery:priority": "900"}
 BOOT_SECONDS = 300
 #: Cinder's storage reports itself once in a minute.
 VOLUME_SECONDS = 90
@@ -107,6 +109,7 @@ class Real:
             if kind == "database":
                 request["image"] = None
                 request["flavor"] = nova.flavors.find(name="m1.volume")
+                request["flavor"].set_keys(FIRST)
                 request["block_device_mapping_v2"] = [self._volume()]
             # Nova numbers the names itself if there are several.
             name = kind if number > 1 else f"{kind}-1"

@@ -86,6 +86,9 @@ class Simulated:
                             "name": f"{kind}-{index}",
                             "host": host,
                             "volume": kind == "database",
+                            "flavor": {"extra_specs": demo_clouds.FIRST}
+                            if kind == "database"
+                            else None,
                             "metadata": demo_clouds.OPT_OUT
                             if kind == "scratch"
                             else {},

@@ -11,6 +11,9 @@ from typing import Any
 #: Progress that Nova shows between the request and the new host.
 REBUILDING = "is being rebuilt"
 
+#: Comes after every wave.
+MANY = 10**6
+
 COLUMNS = ("instance", "was", "is", "destination", "seconds", "reason")
 
 
@@ -44,6 +47,24 @@ class Ended:
     disks_after: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: From the request until Nova showed it on another host.
     seconds: float | None = None
+    #: The state it is to end in; None for the one that it was in.
+    ends: str | None = None
+
+
+def wanted(
+    was: Seen, outcome: Mapping[str, Any] | None, policy: Mapping[str, Any]
+) -> bool:
+    """Return whether an instance is to be recovered.
+
+    With a policy of its user's own the demo takes the plan's word for it.
+    """
+    if policy:
+        return (outcome or {}).get("outcome") != "left"
+    return not was.name.startswith("scratch")
+
+
+def ends(was: Seen, policy: Mapping[str, Any]) -> str:
+    return "stopped" if policy.get("start") == "stopped" else was.vm_state
 
 
 def phase(seen: Seen, failed_host: str) -> str | None:
@@ -122,7 +143,8 @@ def _why_not_as_planned(instance: Ended, failed_host: str) -> str | None:
         return None
     if told != "recovered":
         return f"is to be recovered; report: {told}"
-    if not is_back(now, failed_host) or now.vm_state != instance.was.vm_state:
+    wanted = instance.ends or instance.was.vm_state
+    if not is_back(now, failed_host) or now.vm_state != wanted:
         return (
             f"is reported as recovered and was {instance.was.vm_state}, but"
             f" Nova says {now.vm_state} on {now.host}"
@@ -188,6 +210,65 @@ def total(instances: Sequence[Ended]) -> str:
         f"{told.count('recovered')} of {planned} planned instances"
         f" recovered{seconds}; {left} left"
     )
+
+
+def waves(report: Mapping[str, Any]) -> list[str]:
+    """Return one line for each wave; a single one is no news."""
+    found = report.get("waves") or []
+    return [_wave(wave) for wave in found] if len(found) > 1 else []
+
+
+def _wave(wave: Mapping[str, Any]) -> str:
+    does = [
+        f"{what} {wave[what]}"
+        for what in ("evacuate", "start")
+        if wave.get(what)
+    ]
+    priority = wave.get("priority")
+    which = "" if priority is None else f", priority {priority}"
+    return f"wave {wave['wave']}{which}: {', '.join(does)}"
+
+
+def plan(report: Mapping[str, Any]) -> list[str]:
+    """Return what a dry run found, line by line."""
+    rows = [
+        (
+            f"wave {o['wave']}" if "wave" in o else o["outcome"],
+            o["name"],
+            o["was"],
+            o["reason"],
+        )
+        for o in sorted(
+            report.get("outcomes") or [],
+            key=lambda o: (o.get("wave", MANY), _words(o["name"])),
+        )
+    ]
+    lines = ["plan:"]
+    lines += [
+        f"  {when:7}  {name:12}  {was:8}  {why}".rstrip()
+        for when, name, was, why in rows
+    ]
+    lines += ["waves:", *(f"  {_wave(w)}" for w in report.get("waves") or [])]
+    lines += ["gates:"]
+    lines += [
+        f"  {gate['gate']:11}  {gate['state']:6}  {gate['saw']}"
+        + (f" ({gate['action']})" if "action" in gate else "")
+        for gate in report.get("gates") or []
+    ]
+    lines += ["capacity:"]
+    capacity = report.get("capacity")
+    if capacity is None:
+        lines += ["  unknown"]
+    else:
+        lines += [
+            f"  wave {wave['wave']}: {wave['fits']} find room,"
+            f" {len(wave['left_over'])} do not"
+            for wave in capacity["waves"]
+        ]
+        lines += [f"  {capacity['limits']}"]
+    lines += ["warnings:" if report.get("warnings") else "no warnings"]
+    lines += [f"  {warning}" for warning in report.get("warnings") or []]
+    return lines
 
 
 def in_order(seen: Iterable[Seen]) -> list[Seen]:

@@ -15,7 +15,8 @@ QUIET = 1.5
 #: No recovery of the demo takes so long, in seconds.
 PATIENCE = 1800.0
 
-ENDED = ("SUCCESS", "ERROR", "CANCELLED")
+#: Nobody resumes what a gate of --policy has paused.
+ENDED = ("SUCCESS", "ERROR", "CANCELLED", "PAUSED")
 
 
 class Clock:

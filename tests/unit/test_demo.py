@@ -2,10 +2,15 @@
 """What the demo shows, and when it calls itself a success."""
 
 import dataclasses
+from pathlib import Path
+import shutil
+import tempfile
 from typing import Any
 
 from oslotest import base
 
+from lab import LabError
+from lab import demo
 from lab import demo_clouds
 from lab import demo_view
 
@@ -69,6 +74,17 @@ class TestJudge(base.BaseTestCase):
         self.assert_wrong(
             "is stopped on c2, but runs on c2",
             dataclasses.replace(stopped, running=["c2"]),
+        )
+
+    def test_policy_may_want_it_stopped(self) -> None:
+        left_stopped = recovered(
+            now=seen(vm_state="stopped", host="c2"), running=[], ends="stopped"
+        )
+        self.assertEqual([], self.judge(left_stopped))
+        self.assert_wrong(
+            "is reported as recovered and was active, but Nova says active"
+            " on c2",
+            recovered(ends="stopped"),
         )
 
     def test_execution_that_failed_is_wrong(self) -> None:
@@ -176,6 +192,112 @@ class TestTable(base.BaseTestCase):
         self.assertEqual(
             "0 of 0 planned instances recovered; 1 left",
             demo_view.total([opted_out()]),
+        )
+
+
+class TestPolicy(base.BaseTestCase):
+    def test_without_policy_the_demo_knows_what_it_wants(self) -> None:
+        left = {"outcome": "left"}
+        self.assertTrue(demo_view.wanted(seen("web-1"), left, {}))
+        self.assertFalse(demo_view.wanted(seen("scratch-1"), left, {}))
+        self.assertEqual("active", demo_view.ends(seen(), {}))
+
+    def test_with_a_policy_the_plan_says_it(self) -> None:
+        policy = {"recover": False, "start": "stopped"}
+        left = {"outcome": "left"}
+        self.assertFalse(demo_view.wanted(seen("web-1"), left, policy))
+        self.assertTrue(demo_view.wanted(seen("web-1"), None, policy))
+        self.assertEqual("stopped", demo_view.ends(seen(), policy))
+
+    def read(self, text: str) -> Any:
+        path = Path(tempfile.mkdtemp()) / "policy"
+        self.addCleanup(shutil.rmtree, path.parent)
+        path.write_text(text)
+        return demo._policy(path)
+
+    def test_file_is_json_or_yaml(self) -> None:
+        self.assertEqual({}, demo._policy(None))
+        self.assertEqual({"start": "ordered"}, self.read("start: ordered\n"))
+        self.assertEqual({"recover": False}, self.read('{"recover": false}'))
+
+    def test_file_that_is_no_policy_is_said_to_be_none(self) -> None:
+        for text in ("", "- start", "start: [", "\0"):
+            error = self.assertRaises(LabError, self.read, text)
+            self.assertIn("--policy ", str(error))
+        error = self.assertRaises(LabError, demo._policy, Path("/no/file"))
+        self.assertIn("/no/file can't be read", str(error))
+
+
+class TestPlan(base.BaseTestCase):
+    WAVES = (
+        {"wave": 1, "priority": None, "evacuate": 2},
+        {"wave": 2, "priority": 900, "evacuate": 1, "start": 2},
+    )
+
+    def test_several_waves_are_shown(self) -> None:
+        self.assertEqual(
+            [
+                "wave 1: evacuate 2",
+                "wave 2, priority 900: evacuate 1, start 2",
+            ],
+            demo_view.waves({"waves": self.WAVES}),
+        )
+        self.assertEqual([], demo_view.waves({"waves": self.WAVES[:1]}))
+        self.assertEqual([], demo_view.waves({}))
+
+    def test_plan_is_in_the_order_of_the_waves(self) -> None:
+        one = {"was": "active", "reason": "r", "outcome": "planned"}
+        report = {
+            "outcomes": [
+                {**one, "name": "scratch-1", "outcome": "left"},
+                {**one, "name": "web-10", "wave": 2},
+                {**one, "name": "web-9", "wave": 2},
+                {**one, "name": "database-1", "wave": 1},
+            ],
+            "waves": self.WAVES,
+            "gates": [
+                {"gate": "storm", "state": "open", "saw": "nothing"},
+                {
+                    "gate": "capacity",
+                    "state": "closed",
+                    "saw": "no room",
+                    "action": "warn",
+                },
+            ],
+            "capacity": {
+                "waves": [{"wave": 1, "fits": 1, "left_over": ["id"]}],
+                "unknown": 0,
+                "limits": "by traits",
+            },
+            "warnings": ["no room"],
+        }
+        self.assertEqual(
+            [
+                "plan:",
+                "  wave 1   database-1    active    r",
+                "  wave 2   web-9         active    r",
+                "  wave 2   web-10        active    r",
+                "  left     scratch-1     active    r",
+                "waves:",
+                "  wave 1: evacuate 2",
+                "  wave 2, priority 900: evacuate 1, start 2",
+                "gates:",
+                "  storm        open    nothing",
+                "  capacity     closed  no room (warn)",
+                "capacity:",
+                "  wave 1: 1 find room, 1 do not",
+                "  by traits",
+                "warnings:",
+                "  no room",
+            ],
+            demo_view.plan(report),
+        )
+
+    def test_plan_that_was_refused_has_nothing(self) -> None:
+        self.assertEqual(
+            ["plan:", "waves:", "gates:", "capacity:", "  unknown"]
+            + ["no warnings"],
+            demo_view.plan({"state": "refused"}),
         )
 
 
