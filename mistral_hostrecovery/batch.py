@@ -70,12 +70,17 @@ def send(
         evacuations of these instances are under way.
     """
 
-    def ask(ask: Ask) -> None:
+    until = min(BEGIN_SECONDS, facts_at + FACTS_SECONDS)
+
+    def ask(ask: Ask) -> bool:
         if ask.reset:
             _reset(nova, ask.instance)
+            if stopwatch.elapsed() >= until:
+                # That took so long that the facts are old by now.
+                return False
         nova.evacuate(ask.instance, ask.how, timeout=config.RUN_SECONDS)
+        return True
 
-    until = min(BEGIN_SECONDS, facts_at + FACTS_SECONDS)
     sent = Sent()
     answers = _sent(asks, ask, stopwatch, until)
     for one, answer in zip(asks, answers, strict=True):
@@ -99,10 +104,11 @@ def act(
         Next.CONFIRM: nova.confirm_resize,
     }
 
-    def ask(wanted: tuple[str, Next]) -> None:
+    def ask(wanted: tuple[str, Next]) -> bool:
         instance, what = wanted
         LOG.info("%s: %s", instance, what.value)
         calls[what](instance)
+        return True
 
     sent = Sent()
     answers = _sent(acts, ask, stopwatch, ACT_SECONDS)
@@ -127,7 +133,7 @@ def _reset(nova: cloud.Cloud, instance: str) -> None:
 
 def _sent(
     items: Sequence[_Item],
-    ask: Callable[[_Item], None],
+    ask: Callable[[_Item], bool],
     stopwatch: clock.Stopwatch,
     until: float,
 ) -> list[bool | errors.HostRecoveryError]:
@@ -138,13 +144,12 @@ def _sent(
         if halt.is_set() or stopwatch.elapsed() >= until:
             return False
         try:
-            ask(item)
+            return ask(item)
         except (errors.EvacuationRefused, errors.Conflict) as exc:
             return exc
         except errors.HostRecoveryError as exc:
             halt.set()
             return exc
-        return True
 
     with futures.ThreadPoolExecutor(SENDERS) as pool:
         return list(pool.map(answer, items))

@@ -58,7 +58,7 @@ class Preview:
     #: By wave, the instances that do, and those that do not.
     fits: Mapping[int, int]
     left_over: Mapping[int, Sequence[str]]
-    #: Instances of which Placement knows nothing.
+    #: Instances of which Placement knows nothing, or was not asked.
     unknown: int
 
     @property
@@ -120,9 +120,9 @@ def preview(
     for wave, instance in sorted(waves, key=order):
         fits.setdefault(wave, 0)
         wanted = shapes.get(instance)
-        if wanted is None:
+        if wanted is None or wanted not in untried:
             unknown += 1
-        elif _placed(wanted, untried.get(wanted, []), free):
+        elif _placed(wanted, untried[wanted], free):
             fits[wave] += 1
         else:
             left_over.setdefault(wave, []).append(instance)

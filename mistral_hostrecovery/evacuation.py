@@ -104,7 +104,8 @@ class Evacuate(action.HostRecoveryAction):
 
         asks = [
             _ask(v, here[v.instance])
-            for v in scope
+            # What starts first gets the room, should that be short.
+            for v in sorted(scope, key=lambda v: v.start or v.wave)
             if steps[v.instance].next is progress.Next.ASK
         ]
         # One that is stuck on a host which is down must not keep the others.
@@ -277,8 +278,9 @@ class WaitForState(action.HostRecoveryAction):
         facts = observation.facts(nova, self.host["host"], made, earlier)
         told = progress.tell(self.host["host"], made.recover, facts, rules)
         wave_late = _is_wave_late(earlier, settings)
+        last = max((w.wave for w in made.waves), default=self.wave)
         if not (late or wave_late) and not progress.worth_a_look(
-            scope, facts, rules
+            scope, facts, rules, last=self.wave >= last
         ):
             return action.again(told)
         changed = nova.changed_instances(observation.since(made))
@@ -296,7 +298,7 @@ class WaitForState(action.HostRecoveryAction):
             steps,
             barrier.Situation(
                 self.wave,
-                max((w.wave for w in made.waves), default=self.wave),
+                last,
                 may_ask=earlier["state"] == "asked",
                 late=late is not None,
                 wave_late=wave_late,

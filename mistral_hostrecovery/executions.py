@@ -32,7 +32,8 @@ _results: collections.OrderedDict[str, Any] = collections.OrderedDict()
 _RESULTS_KEPT = 16
 
 #: How many executions of the workflow count as those of this storm.
-_EXECUTIONS_READ = 50
+_EXECUTIONS_READ = 100
+_UNFINISHED = ("RUNNING", "PAUSED")
 
 #: How many runs of its task an action looks back at.
 _RUNS_READ = 8
@@ -164,12 +165,16 @@ class Executions:
         """
         found: list[dict[str, Any]] = []
         for project in projects:
-            answer = self._get(
-                f"/executions?workflow_name={workflow}&project_id={project}"
-                f"&limit={_EXECUTIONS_READ}&sort_keys=created_at"
-                "&sort_dirs=desc"
-            )
-            found += (answer or {}).get("executions", [])
+            # Those that go on may be older than many that have ended.
+            for state in (*_UNFINISHED, None):
+                answer = self._get(
+                    f"/executions?workflow_name={workflow}"
+                    f"&project_id={project}&limit={_EXECUTIONS_READ}"
+                    "&sort_keys=created_at&sort_dirs=desc"
+                    + (f"&state={state}" if state else "")
+                )
+                found += (answer or {}).get("executions", [])
+        found = list({raw["id"]: raw for raw in found}.values())
         return [
             {**raw, "input": _decoded(raw.get("input")) or {}}
             for raw in found

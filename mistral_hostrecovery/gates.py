@@ -25,7 +25,7 @@ from mistral_hostrecovery import policy as policy_module
 #: In the metadata of an aggregate, or in the disabled reason of the service.
 SUSPENDED_KEY = "hostrecovery:suspended"
 
-_IN_REASON = re.compile(rf"{SUSPENDED_KEY}(?:=(?P<until>\S+))?")
+_IN_REASON = re.compile(rf"{SUSPENDED_KEY}(?:=(?P<until>[^\s,;)]+))?")
 
 #: Closed gates from the hardest on; the hardest decides.
 _HARDEST = ("refuse", "pause", "wait")
@@ -40,6 +40,8 @@ class Gate:
     saw: str
     #: What the policy says about it when it is closed.
     action: str
+    #: What it saw is worth a warning although it is open.
+    odd: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         state = "closed" if self.closed else "open"
@@ -57,7 +59,7 @@ class Recovery:
     #: Waits for an operator.
     paused: bool
     created_at: datetime.datetime
-    #: When it ended because of a storm, None if it did not.
+    #: When a storm stopped it, None if none did or it goes on again.
     storm_at: datetime.datetime | None = None
 
 
@@ -91,14 +93,30 @@ def check(facts: Facts, policy: policy_module.Policy) -> list[Gate]:
     ]
 
 
-def decide(gates: Iterable[Gate]) -> tuple[str | None, str]:
-    """Return what the closed gates do, None if nothing, and why."""
+def decide(
+    gates: Iterable[Gate], resumed: bool = False
+) -> tuple[str | None, str]:
+    """Return what the closed gates do, None if nothing, and why.
+
+    :param resumed: an operator has looked, so that none pauses again.
+    """
     closed = [gate for gate in gates if gate.closed]
     for action in _HARDEST:
-        why = [f"gate {g.name}: {g.saw}" for g in closed if g.action == action]
+        if action == "pause" and resumed:
+            continue
+        why = [_why(gate) for gate in closed if gate.action == action]
         if why:
             return action, "; ".join(why)
     return None, ""
+
+
+def paused(gates: Iterable[Gate]) -> list[str]:
+    """Return what the gates saw that make an operator look."""
+    return [_why(g) for g in gates if g.closed and g.action == "pause"]
+
+
+def _why(gate: Gate) -> str:
+    return f"gate {gate.name}: {gate.saw}"
 
 
 def is_storm(reason: str | None) -> bool:
@@ -107,38 +125,40 @@ def is_storm(reason: str | None) -> bool:
 
 
 def warnings(gates: Iterable[Gate]) -> list[str]:
-    """Return what closed gates saw that only warn."""
-    return [g.saw for g in gates if g.closed and g.action == "warn"]
+    """Return what gates saw that an operator has to know."""
+    return [
+        _why(g) for g in gates if g.odd or (g.closed and g.action == "warn")
+    ]
 
 
-_Saw = tuple[bool, str]
+#: Whether it is closed, and what it saw; open, it may be worth a warning.
+_Saw = tuple[bool, str] | tuple[bool, str, bool]
 
 
 def _gate(name: str, seen: _Saw, action: str) -> Gate:
-    closed, saw = seen
-    return Gate(name, closed, saw, action)
+    closed, saw, *odd = seen
+    return Gate(name, closed, saw, action, any(odd))
 
 
 def _suspended(facts: Facts) -> _Saw:
     host = facts.service.host
-    notes = ["no switch is set"]
+    odd = []
     for name, text in _switches(facts):
         sets = f"{name} sets {SUSPENDED_KEY}={model.printable(text)}"
-        if text.strip().lower() == "false":
-            continue
+        said = text.strip().lower()
         until = _time(text)
-        if until is None and text.strip().lower() != "true":
-            notes = [f"{sets}, which is neither true nor a time: ignored"]
-        elif until is None:
+        if said == "true":
             return True, f"recovery of host {host} is switched off: {sets}"
-        elif facts.now < until:
+        if until is not None and facts.now < until:
             return True, (
                 f"recovery of host {host} is switched off until"
                 f" {clock.stamp(until)}: {sets}"
             )
-        else:
-            notes = [f"{sets}, which is over"]
-    return False, notes[0]
+        if until is None and said != "false":
+            odd.append(f"{sets}, which is neither true nor a time: ignored")
+    if odd:
+        return False, "; ".join(odd), True
+    return False, "no switch is set, or its time is over"
 
 
 def _switches(facts: Facts) -> Iterable[tuple[str, str]]:
@@ -154,8 +174,8 @@ def _switches(facts: Facts) -> Iterable[tuple[str, str]]:
 
 def _time(text: str) -> datetime.datetime | None:
     try:
-        return clock.parse(text.strip())
-    except ValueError:
+        return clock.parse(text.strip()).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -173,7 +193,7 @@ def _maintenance(facts: Facts, policy: policy_module.Policy) -> _Saw:
 
 def _storm(facts: Facts, policy: policy_module.Policy) -> _Saw:
     if facts.recoveries is None:
-        return False, "unknown, Mistral does not list its executions: open"
+        return False, "unknown, Mistral does not list its executions", True
     failed = _failed(facts, policy)
     saw = f"{len(failed)} of {len(facts.services)} hosts failed at once"
     for name, hosts, limit in _scopes(facts, policy):
@@ -181,7 +201,7 @@ def _storm(facts: Facts, policy: policy_module.Policy) -> _Saw:
         if len(within) <= limit:
             continue
         saw = f"{len(within)} of {len(hosts)} hosts{name} failed at once"
-        if facts.execution not in _first(facts, within, limit):
+        if facts.service.host not in _first(facts, within, limit):
             return True, f"{saw}, and only the first {limit} may go on"
         saw += f"; this one is among the first {limit}, which go on"
     stormed_at = _last_storm(facts)
@@ -261,9 +281,10 @@ def _limit(hosts: int, count: int | None, percent: int) -> int:
 
 
 def _first(facts: Facts, hosts: frozenset[str], limit: int) -> list[str]:
-    """Return the executions that go on in a storm: those that began first.
+    """Return the hosts that go on in a storm: those whose recovery is oldest.
 
-    One that waits for an operator holds no place.
+    One that waits for an operator, or that the storm has ended, holds no
+    place; one that has recovered its host does, as long as the host counts.
     """
     going = [
         r
@@ -273,7 +294,7 @@ def _first(facts: Facts, hosts: frozenset[str], limit: int) -> list[str]:
         and r.storm_at is None
     ]
     going.sort(key=lambda r: (r.created_at, r.execution))
-    return [r.execution for r in going[:limit]]
+    return list(dict.fromkeys(r.host for r in going))[:limit]
 
 
 def _no_scheduler(facts: Facts) -> _Saw:
@@ -287,7 +308,7 @@ def _no_scheduler(facts: Facts) -> _Saw:
 
 def _no_room(facts: Facts) -> _Saw:
     if facts.without_room is None:
-        return False, "unknown, Placement does not tell: open"
+        return False, "unknown, Placement does not tell"
     if facts.without_room:
         return True, (
             f"no room on the other hosts for {facts.without_room} of the"

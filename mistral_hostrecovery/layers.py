@@ -37,8 +37,10 @@ class Source:
     tags: Mapping[str, str]
     #: Its text is written by the owner of the instance.
     by_tenant: bool = False
-    #: How it says so, if not by one of its tags.
-    how: str | None = None
+    #: What it says without a tag, and how.
+    says: Mapping[str, tuple[Any, str]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ def _said(
     warnings: list[str],
 ) -> tuple[Any, str] | None:
     """Return what one source says, and in which words."""
+    if saying in source.says:
+        return source.says[saying]
     reader, expected = _READERS[saying]
     for key in policy.keys[saying]:
         text = source.tags.get(key)
@@ -166,7 +170,7 @@ def _said(
             warnings.append(f"{sets}, which is {expected}: ignored")
             continue
         words = f"{source.name} sets {key}={model.printable(told(value))}"
-        return value, source.how or words
+        return value, words
     return None
 
 

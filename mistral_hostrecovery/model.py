@@ -17,16 +17,16 @@ NAME_LENGTH = 32
 _TEXT_LENGTH = 48
 
 
-def printable(text: str) -> str:
+def printable(text: str, length: int = _TEXT_LENGTH) -> str:
     """Return a foreign text so that it can be part of a sentence.
 
     Tenants choose names and values: control characters and look-alikes are
     escaped, so that a log shows what is there.
     """
     shown = ascii(text)[1:-1]
-    if len(shown) <= _TEXT_LENGTH:
+    if len(shown) <= length:
         return shown
-    return shown[:_TEXT_LENGTH] + "..."
+    return shown[:length] + "..."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ from typing import Any
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 
+#: Longest fault of an instance that is passed on.
+_FAULT_LENGTH = 200
+
 
 def _moment(text: str | None) -> datetime.datetime:
     if not text:
@@ -45,11 +48,16 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
         volume_backed=raw.get("image") == "",
         deleted=vm_state == "deleted" or raw.get("status") == "DELETED",
         launched=raw.get("OS-SRV-USG:launched_at", True) is not None,
-        fault=(raw.get("fault") or {}).get("message"),
+        fault=_fault(raw.get("fault") or {}),
         metadata=raw.get("metadata", {}),
         image=(raw.get("image") or {}).get("id"),
         flavor=_flavor(raw.get("flavor") or {}),
     )
+
+
+def _fault(raw: Mapping[str, Any]) -> str | None:
+    message = raw.get("message")
+    return model.printable(message, _FAULT_LENGTH) if message else None
 
 
 def _flavor(raw: Mapping[str, Any]) -> model.Flavor | None:

@@ -2,19 +2,26 @@
 
 """What the actions that evacuate, wait and report look at alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import datetime
 from typing import Any
 
 from mistral_hostrecovery import action
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
+from mistral_hostrecovery import config
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import executions
 from mistral_hostrecovery import fencing
+from mistral_hostrecovery import gates
 from mistral_hostrecovery import model
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
 from mistral_hostrecovery.memory import Memory
+
+#: The workflow whose executions count as recoveries.
+WORKFLOW = "host_recovery.recover"
 
 #: An evacuation that has not moved for so long, in seconds, is looked at more
 #: closely: its destination may have died.
@@ -85,3 +92,53 @@ def facts(
         lost = fencing.lost(nova.services())
     memory = Memory.from_dict(earlier)
     return progress.Facts(clock.now(), evacuations, lost, memory)
+
+
+def recoveries(
+    call: action.Call,
+    services: Sequence[model.Service],
+    settings: policy.Policy,
+) -> list[gates.Recovery] | None:
+    """Return the recoveries that go on or ended lately, this one included.
+
+    None if Mistral does not let the service user list them.
+    """
+    own = call.mistral.own_project()
+    projects = {*config.settings().allowed_projects, *([own] if own else [])}
+    matters = max(settings.cool_down, settings.failure_window)
+    try:
+        found = call.mistral.recoveries(
+            sorted(projects), WORKFLOW, clock.later(clock.now(), -matters)
+        )
+    except errors.Refused:
+        return None
+    return [
+        _recovery(raw, services)
+        for raw in found
+        # A dry run recovers nothing.
+        if not raw["input"].get("dry_run")
+    ]
+
+
+def _recovery(
+    raw: Mapping[str, Any], services: Sequence[model.Service]
+) -> gates.Recovery:
+    try:
+        asked = plan.host_of(raw["input"].get("search_opts"))
+        host = fencing.resolve(asked, services).host
+    except errors.Refused:
+        # It is about no host that there is.
+        host = ""
+    running = raw["state"] not in executions.FINAL
+    paused = raw["state"] == "PAUSED"
+    stormed = gates.is_storm(raw.get("state_info"))
+    return gates.Recovery(
+        raw["id"],
+        host,
+        running=running,
+        paused=paused,
+        created_at=clock.parse(raw["created_at"]),
+        storm_at=clock.parse(raw["updated_at"])
+        if stormed and (paused or not running)
+        else None,
+    )

@@ -40,10 +40,12 @@ def conclude(
         case Next.WAIT | Next.UNCLEAR:
             outcome = "unfinished"
             reason = (
-                f"{reason} when the recovery ended: look at it in Nova first"
+                f"{reason}; the recovery ended before that, so look at it in"
+                " Nova first"
             )
         case _:
-            outcome, reason = "failed", f"{reason} when the recovery ended"
+            outcome = "failed"
+            reason = f"{reason}; the recovery ended before that"
     return model.Outcome(
         verdict.instance,
         verdict.name,

@@ -20,6 +20,9 @@ from mistral_hostrecovery import states
 from mistral_hostrecovery import storage
 from mistral_hostrecovery import waves
 
+#: The finest source of all.
+_OWN_METADATA = "instance metadata"
+
 #: What this package decides about the list itself.
 _NOT_FILTERS = frozenset({"host", "all_tenants"})
 
@@ -161,7 +164,8 @@ def judge(
     verdicts, made = waves.arrange(
         verdicts, _together(verdicts, priorities, groups), policy
     )
-    return verdicts, made, layers.shortened(warnings)
+    once = list(dict.fromkeys(warnings))
+    return verdicts, made, layers.shortened(once)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,9 +217,11 @@ def _judgement(
         and (policy.start != "restore" or handling.first == states.RESET),
         stopped=stopped,
     )
-    prefix = f"instance {candidate.id}: "
     said = [
-        prefix + text
+        # Everything else says by itself whom it is about.
+        f"instance {candidate.id}: {text}"
+        if text.startswith(_OWN_METADATA)
+        else text
         for decision in (wanted, local_disk, priority, group)
         for text in decision.warnings
     ]
@@ -229,11 +235,7 @@ def _levels(
 ) -> list[list[layers.Source]]:
     """Return who may say something about an instance, from fine to coarse."""
     levels = [
-        [
-            layers.Source(
-                "instance metadata", candidate.metadata, by_tenant=True
-            )
-        ]
+        [layers.Source(_OWN_METADATA, candidate.metadata, by_tenant=True)]
     ]
     image = around.images.get(candidate.image or "")
     if image is not None:
@@ -245,9 +247,8 @@ def _levels(
             how = (
                 f"{name} has the tag {tag}: its service replaces the instance"
             )
-            key = policy.recover_keys[:1]
             levels.append(
-                [layers.Source(name, dict.fromkeys(key, "false"), how=how)]
+                [layers.Source(name, {}, says={"recover": (False, how)})]
             )
     if candidate.flavor is not None:
         flavor = around.flavors[candidate.flavor]

@@ -10,9 +10,7 @@ from mistral_hostrecovery import action
 from mistral_hostrecovery import capacity
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
-from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
-from mistral_hostrecovery import executions
 from mistral_hostrecovery import fencing
 from mistral_hostrecovery import gates
 from mistral_hostrecovery import listing
@@ -21,9 +19,6 @@ from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import reserved
-
-#: The workflow whose executions count as recoveries.
-WORKFLOW = "host_recovery.recover"
 
 #: How often a gate that waits looks again, in seconds.
 GATE_SECONDS = 10.0
@@ -80,7 +75,7 @@ class PlanRecovery(action.HostRecoveryAction):
                 services,
                 aggregates,
                 control,
-                self._recoveries(call, services, settings),
+                observation.recoveries(call, services, settings),
                 room.preview.without_room if room.preview else None,
             ),
             settings,
@@ -96,16 +91,20 @@ class PlanRecovery(action.HostRecoveryAction):
             "capacity": room.preview.to_dict() if room.preview else None,
             "reserved": room.reserved,
         }
-        what, why = gates.decide(checked)
+        resumed = bool(self.host.get("resumed"))
+        what, why = gates.decide(checked, resumed)
+        if resumed:
+            planned["warnings"] += [
+                f"an operator went on in spite of {why}"
+                for why in gates.paused(checked)
+            ]
         if what is None or self.host.get("dry_run"):
             return {"state": "planned", **planned}
-        if self.host.get("resumed"):
-            planned["warnings"].append(
-                f"an operator went on in spite of: {why}"
-            )
-            return {"state": "planned", **planned}
-        if what == "wait" and not observation.why_late(self.host):
-            return action.again(f"waiting: {why}", GATE_SECONDS)
+        if what == "wait":
+            late = observation.why_late(self.host)
+            if late is None:
+                return action.again(f"waiting: {why}", GATE_SECONDS)
+            why = f"{why}; {late}"
         if what == "pause":
             return {"state": "paused", "reason": why, **planned}
         return {"state": "refused", "reason": why, **planned}
@@ -143,25 +142,6 @@ class PlanRecovery(action.HostRecoveryAction):
             aggregates,
             self.host["can_halt"],
         )
-
-    def _recoveries(
-        self,
-        call: action.Call,
-        services: Sequence[model.Service],
-        settings: policy.Policy,
-    ) -> list[gates.Recovery] | None:
-        """Return the other executions of the workflow, None if unknown."""
-        own = call.mistral.own_project()
-        projects = {
-            *config.settings().allowed_projects,
-            *([own] if own else []),
-        }
-        since = clock.later(clock.now(), -settings.cool_down)
-        try:
-            found = call.mistral.recoveries(sorted(projects), WORKFLOW, since)
-        except errors.Refused:
-            return None
-        return [_recovery(raw, services) for raw in found]
 
     def _room(
         self,
@@ -250,24 +230,3 @@ def _rooms(call: action.Call, shapes: set[capacity.Shape]) -> capacity.Rooms:
         for name, left in found.items():
             free[name] = {**free.get(name, {}), **left}
     return capacity.Rooms(candidates, free)
-
-
-def _recovery(
-    raw: Mapping[str, Any], services: Sequence[model.Service]
-) -> gates.Recovery:
-    try:
-        asked = plan.host_of(raw["input"].get("search_opts"))
-        host = fencing.resolve(asked, services).host
-    except errors.Refused:
-        # It is about no host that there is.
-        host = ""
-    final = raw["state"] in executions.FINAL
-    stormed = final and gates.is_storm(raw.get("state_info"))
-    return gates.Recovery(
-        raw["id"],
-        host,
-        running=not final,
-        paused=raw["state"] == "PAUSED",
-        created_at=clock.parse(raw["created_at"]),
-        storm_at=clock.parse(raw["updated_at"]) if stormed else None,
-    )

@@ -75,7 +75,11 @@ class ConfirmFailedHost(action.HostRecoveryAction):
 
     def _deadline(self, call: action.Call) -> datetime.datetime:
         settings = policy.parse(self.environment, self.policy)
-        return clock.later(self._began_at(call), settings.deadline)
+        try:
+            return clock.later(self._began_at(call), settings.deadline)
+        except errors.Unavailable:
+            # Not known yet when it began, so it is not over.
+            return clock.later(clock.now(), settings.deadline)
 
     def _began_at(self, call: action.Call) -> datetime.datetime:
         return call.task_began_at if self.resumed else call.started_at
@@ -90,10 +94,12 @@ class ConfirmFailedHost(action.HostRecoveryAction):
                 )
         settings = policy.parse(self.environment, self.policy)
         nova = call.cloud()
-        service = fencing.resolve(name, nova.services())
+        services = nova.services()
+        service = fencing.resolve(name, services)
         confirmed = {
             "state": "confirmed",
             "host": service.host,
+            "lost_hosts": sorted(fencing.lost(services)),
             "policy": settings.to_dict(),
             "deadline": clock.stamp(self._deadline(call)),
             "failed_at": self.failed_at,
@@ -176,13 +182,15 @@ class ListInstances(action.HostRecoveryAction):
         selected = nova.instance_ids(host, filters) if filters else None
         instances = nova.instances(host)
         migrations = nova.migrations(host, evacuations_only=False)
-        moving = plan.moving_to(migrations, fencing.lost(nova.services()))
+        lost_hosts = frozenset(self.host["lost_hosts"])
+        moving = plan.moving_to(migrations, lost_hosts)
         evacuating = {
             instance
             for instance, records in progress.group(
                 m for m in migrations if m.type == "evacuation"
             ).items()
-            if records[0].status in progress.OPEN
+            # The host of an instance changes after its record is done.
+            if records[0].status in progress.OPEN | {"done"}
         }
         flavors: list[model.Flavor] = []
         candidates = [

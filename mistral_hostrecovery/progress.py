@@ -179,23 +179,42 @@ def _may_run(verdict: model.Verdict, ours: Sequence[model.Migration]) -> bool:
 
 
 def worth_a_look(
-    verdicts: Iterable[model.Verdict], facts: Facts, rules: Rules
+    verdicts: Iterable[model.Verdict],
+    facts: Facts,
+    rules: Rules,
+    last: bool = True,
 ) -> bool:
     """Return whether the records alone say that something is to be done.
 
     While evacuations are under way, listing the instances would tell nothing
     and cost Nova a hundred times as much as listing the records.
+
+    :param last: no wave comes after this one; if one does, stragglers of
+        earlier waves keep nobody from looking.
     """
     busy = False
     for verdict in verdicts:
         records = facts.evacuations.get(verdict.instance, ())
         if records and under_way(records[0], facts.lost_hosts):
-            busy = True
+            busy |= last or verdict.wave == rules.wave
+        elif _may_have_to_act(verdict, facts, rules):
+            return True
         elif records and records[0].id > rules.baseline:
             step = next_step(verdict, Place(here=True), facts, rules)
             if step.next is Next.ASK:
                 return True
     return not busy
+
+
+def _may_have_to_act(
+    verdict: model.Verdict, facts: Facts, rules: Rules
+) -> bool:
+    ours = facts.ours(verdict.instance, rules)
+    confirm = verdict.first == states.CONFIRM and not ours
+    if not confirm and not needs_a_look(verdict, ours, rules):
+        return False
+    times, at = facts.memory.acts.get(verdict.instance, (0, facts.now))
+    return times == 0 or facts.now >= clock.later(at, pause_after(times))
 
 
 def tell(

@@ -77,24 +77,32 @@ class ReportRecovery(action.HostRecoveryAction):
             *planned.get("warnings", ()),
             *spares.get("warnings", ()),
         ]
+        if "reason" in spares:
+            warnings.append(f"no reserved host: {spares['reason']}")
         if name:
             try:
                 outcomes = self._outcomes(call, name, made, planned, earlier)
-                given_back = (
-                    standby.give_back(call, spares.get("enabled", ()))
-                    if spares.get("enabled")
-                    else []
-                )
             except (errors.Unavailable, errors.Refused) as exc:
-                give_up = clock.later(super()._deadline(call), REPORT_SECONDS)
-                if isinstance(exc, errors.Unavailable) and (
-                    clock.now() < give_up
-                ):
-                    raise
-                outcomes = outcomes or outcomes_module.unknown(
+                self._patient(call, exc)
+                outcomes = outcomes_module.unknown(
                     made.verdicts if made else ()
                 )
                 warnings.append(str(exc))
+        taken = spares.get("enabled", [])
+        if taken:
+            try:
+                given_back = standby.give_back(call, taken)
+            except (errors.Unavailable, errors.Refused) as exc:
+                self._patient(call, exc)
+                hosts = ", ".join(spare["host"] for spare in taken)
+                warnings.append(
+                    f"not given back: reserved hosts {hosts}: {exc}"
+                )
+        if host.get("dry_run"):
+            given_back = [
+                {"host": spare["host"], "state": "would be enabled"}
+                for spare in planned.get("reserved", ())
+            ]
         return report.build(
             name,
             call.execution.id if call.execution else None,
@@ -115,6 +123,14 @@ class ReportRecovery(action.HostRecoveryAction):
             },
             warnings=warnings,
         )
+
+    def _patient(
+        self, call: action.Call, exc: errors.HostRecoveryError
+    ) -> None:
+        """Raise what may pass, as long as a report can wait for it."""
+        give_up = clock.later(super()._deadline(call), REPORT_SECONDS)
+        if isinstance(exc, errors.Unavailable) and clock.now() < give_up:
+            raise exc
 
     def _deadline(self, call: action.Call) -> datetime.datetime:
         # Without Mistral there is no report: only its retries end that.

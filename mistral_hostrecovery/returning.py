@@ -2,6 +2,7 @@
 
 """The action that gives a repaired host back to Nova."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mistral_hostrecovery import action
@@ -10,6 +11,7 @@ from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import fencing
 from mistral_hostrecovery import model
+from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
@@ -42,9 +44,10 @@ class ReturnHost(action.HostRecoveryAction):
         settings = policy.parse(self.environment, self.policy)
         name = plan.host_of(self.search_opts)
         nova = call.cloud()
-        service = fencing.resolve(name, nova.services())
-        self._why_busy(call, service)
-        doubt = self._step(call, nova.migrations(service.host, True), service)
+        services = nova.services()
+        service = fencing.resolve(name, services)
+        self._check_busy(call, service, services, settings)
+        doubt = self._step(call, service)
         if doubt is None:
             return {
                 "state": "returned",
@@ -56,33 +59,56 @@ class ReturnHost(action.HostRecoveryAction):
             return action.again(f"{doubt}; waiting until {give_up:%H:%M:%S}")
         return {"state": "refused", "reason": doubt, "host": service.host}
 
-    def _why_busy(self, call: action.Call, service: model.Service) -> None:
+    def _check_busy(
+        self,
+        call: action.Call,
+        service: model.Service,
+        services: Sequence[model.Service],
+        settings: policy.Policy,
+    ) -> None:
         """:raises errors.Refused: a recovery of the host is going on."""
+        busy = [
+            recovery.execution
+            # Also one that has not written anything yet.
+            for recovery in observation.recoveries(call, services, settings)
+            or ()
+            if recovery.host == service.host and recovery.running
+        ]
         owner = fencing.owner(service)
         execution = call.mistral.execution(owner) if owner else None
         if execution and execution.state not in executions.FINAL:
+            busy.append(execution.id)
+        if busy:
             raise errors.Refused(
                 f"host {service.host} is being recovered by execution"
-                f" {execution.id} ({execution.state}): wait until that ends"
+                f" {busy[0]}: wait until that ends, or cancel it"
             )
 
     def _step(
         self,
         call: action.Call,
-        evacuations: list[model.Migration],
         service: model.Service,
     ) -> str | None:
         """Do what can be done now; return what is missing, None if nothing."""
         nova = call.cloud()
-        opened = sum(m.status in progress.OPEN for m in evacuations)
+        here = {instance.id for instance in nova.instances(service.host)}
+        evacuations = progress.group(nova.migrations(service.host, True))
+        opened = [
+            instance
+            for instance, records in evacuations.items()
+            if instance in here and records[0].status in progress.OPEN
+        ]
         if opened:
-            return f"{opened} evacuations from host {service.host} are open"
+            return (
+                f"instances of host {service.host} are being evacuated,"
+                f" {opened[0]} among them: see that these end first"
+            )
         if service.forced_down:
             try:
                 nova.unforce(service)
             except errors.Refused as exc:
                 # Until its nova-compute has removed what was evacuated.
-                return f"{exc}; start nova-compute on the host"
+                return str(exc)
             return f"host {service.host} was forced down until now"
         if not service.up:
             return (

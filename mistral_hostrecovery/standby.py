@@ -44,15 +44,20 @@ class EnableReservedHosts(action.HostRecoveryAction):
         enabled = []
         warnings = []
         for spare in call.mistral.result(self.plan)["reserved"]:
-            service = services.get(spare["host"])
-            why_not = _why_not_claimed(call, spare["provider"], service)
-            if why_not is None and service is not None:
-                if service.disabled:
-                    nova.enable(service)
-                LOG.info("reserved host %s is enabled", spare["host"])
-                enabled.append(spare)
-            else:
-                warnings.append(f"reserved host {spare['host']} {why_not}")
+            name = spare["host"]
+            try:
+                service = services.get(name)
+                why_not = _why_not_claimed(call, spare["provider"], service)
+                if why_not is None and service is not None:
+                    # Ours: it is given back in the end, whatever comes now.
+                    enabled.append(spare)
+                    if service.disabled:
+                        nova.enable(service)
+                    LOG.info("reserved host %s is enabled", name)
+            except errors.Refused as exc:
+                why_not = f"can't be taken: {exc}"
+            if why_not is not None:
+                warnings.append(f"reserved host {name} {why_not}")
         return {"state": "enabled", "enabled": enabled, "warnings": warnings}
 
 
@@ -63,12 +68,14 @@ def _why_not_claimed(
 
     :raises errors.Unavailable: somebody else changed it in this moment.
     """
+    if service is None:
+        return "is gone from Nova"
     placement = call.placement()
     mine = reserved.claim(call.owner())
     traits, generation = placement.traits(provider)
     if mine in traits:
         return None
-    if service is None or not service.up or not service.disabled:
+    if not service.up or not service.disabled:
         return "is not up and disabled any more: not taken"
     stale = []
     for claim in reserved.claims(traits):

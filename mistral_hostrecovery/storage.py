@@ -41,11 +41,12 @@ def from_aggregates(
         value = _BOOLEANS.get(text.strip().lower())
         if value is None:
             warnings.append(
-                f"aggregate {aggregate.name} sets {AGGREGATE_KEY}={text!r},"
+                f"aggregate {model.printable(aggregate.name)} sets"
+                f" {AGGREGATE_KEY}={model.printable(text)},"
                 " which is neither true nor false: ignored"
             )
         else:
-            said[value] = aggregate.name
+            said[value] = model.printable(aggregate.name)
     if len(said) == 2:
         warnings.append(
             f"aggregates {said[True]} and {said[False]} contradict each other"

@@ -364,7 +364,7 @@ class TestReturnHost(PolicyTest):
         early = self.give_back("c1", return_deadline=5)
 
         self.assertEqual("ERROR", early.state)
-        self.assertIn("start nova-compute", early.state_info)
+        self.assertIn("restarted", early.state_info)
         self.assertEqual("disabled", self._service("c1").status)
         self.lab.power_on("c1")
 

@@ -22,6 +22,9 @@ class RecoveryTest(base.FunctionalTest):
         super().setUp()
         self.share_storage(True)
         self.mistral = self.connect("mistral", "service")
+        # Each test has a cloud that has seen no storm.
+        for execution in self.mistral.executions.list():
+            self.mistral.executions.delete(execution.id, force=True)
         self.addCleanup(self._enable_hosts)
 
     def connect(self, user: str, project: str) -> Any:
