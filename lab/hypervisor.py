@@ -148,6 +148,21 @@ class Hypervisor(fake.FakeDriverWithoutFakeNodes):
             destroy_secrets,
         )
 
+    def migrate_disk_and_power_off(
+        self, context: Any, instance: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        (self._running / instance.uuid).unlink(missing_ok=True)
+        return super().migrate_disk_and_power_off(
+            context, instance, *args, **kwargs
+        )
+
+    def confirm_migration(
+        self, context: Any, migration: Any, instance: Any, network_info: Any
+    ) -> None:
+        # The disk on shared storage is that of the destination by now.
+        self.destroy(context, instance, network_info, destroy_disks=False)
+        (self._own_disks / instance.uuid).unlink(missing_ok=True)
+
     def instance_on_disk(self, instance: Any) -> bool:
         return self._visible_disk(instance.uuid) is not None
 

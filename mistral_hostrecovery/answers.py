@@ -76,8 +76,11 @@ def words(response: Any) -> str:
     if isinstance(body, dict) and len(body) == 1:
         # Nova: {"badRequest": {"code": 400, "message": ...}}
         (body,) = body.values()
+    if isinstance(body, list) and body:
+        # Placement: {"errors": [{"status": 403, "detail": ...}]}
+        body = body[0]
     if isinstance(body, dict):
-        body = body.get("message") or body
+        body = body.get("message") or body.get("detail") or body
     return str(body).strip()[:_WORDS_LENGTH] or response.reason or "no reason"
 
 

@@ -32,8 +32,10 @@ class _Room:
     """What is known about the room for the planned instances."""
 
     preview: capacity.Preview | None
-    #: The reserved hosts to enable.
+    #: The reserved hosts to enable ...
     reserved: Sequence[Mapping[str, Any]]
+    #: ... and those that would do instead of one that somebody else takes.
+    alternates: Sequence[Mapping[str, Any]]
     warnings: Sequence[str]
 
 
@@ -90,6 +92,7 @@ class PlanRecovery(action.HostRecoveryAction):
             "gates": [gate.to_dict() for gate in checked],
             "capacity": room.preview.to_dict() if room.preview else None,
             "reserved": room.reserved,
+            "alternates": room.alternates,
         }
         resumed = bool(self.host.get("resumed"))
         what, why = gates.decide(checked, resumed)
@@ -164,7 +167,7 @@ class PlanRecovery(action.HostRecoveryAction):
             rooms = _rooms(call, set(shapes.values()))
         except (errors.Unavailable, errors.Refused) as exc:
             return _Room(
-                None, [], [f"{exc}: whether there is room is unknown"]
+                None, [], [], [f"{exc}: whether there is room is unknown"]
             )
         usable = [
             s.host
@@ -185,16 +188,23 @@ class PlanRecovery(action.HostRecoveryAction):
         chosen = reserved.choose(
             spare, lambda more: preview(more).without_room
         )
+        facts = {
+            service.host: {
+                "host": service.host,
+                "provider": providers[service.host],
+                "reason": service.disabled_reason,
+            }
+            for service in spare
+            if service.host in providers
+        }
         return _Room(
             preview(chosen),
+            [fact for host, fact in facts.items() if host in chosen],
+            # Enabled only if one of those is taken by somebody else.
             [
-                {
-                    "host": service.host,
-                    "provider": providers[service.host],
-                    "reason": service.disabled_reason,
-                }
-                for service in spare
-                if service.host in chosen
+                fact
+                for host, fact in facts.items()
+                if chosen and host not in chosen
             ],
             [],
         )

@@ -20,7 +20,8 @@ LOG = logging.getLogger(__name__)
 class EnableReservedHosts(action.HostRecoveryAction):
     """Enable the reserved hosts that the plan needs, each for one recovery.
 
-    A host that another recovery has claimed is left alone.
+    A host that another recovery has claimed is left alone, and the next one
+    taken instead.
 
     :param host: result of hostrecovery.confirm_failed_host.
     :param plan: id of the task that ran hostrecovery.plan_recovery.
@@ -41,9 +42,13 @@ class EnableReservedHosts(action.HostRecoveryAction):
         )
         if doubt:
             raise errors.Refused(doubt)
-        enabled = []
+        enabled: list[Mapping[str, Any]] = []
         warnings = []
-        for spare in call.mistral.result(self.plan)["reserved"]:
+        planned = call.mistral.result(self.plan)
+        wanted = planned["reserved"]
+        for spare in [*wanted, *planned["alternates"]]:
+            if len(enabled) == len(wanted):
+                break
             name = spare["host"]
             try:
                 service = services.get(name)

@@ -137,7 +137,8 @@ class Harness:
         # Nor does it know the recoveries of another one.
         executions = self.mistral("mistral", "service").executions
         for execution in executions.list():
-            executions.delete(execution.id, force=True)
+            if execution.workflow_name.startswith("host_recovery."):
+                executions.delete(execution.id, force=True)
         cloud = building.build(description, clock=Clock())
         app = app_module.Application(cloud)
         # Tokens outlive a cloud, as Mistral keeps its own.
