@@ -227,6 +227,7 @@ class Mistral(_Service):
         self.recoveries_: list[dict[str, Any]] = []
         self.began_at: dict[str, datetime.datetime] = {}
         self.asked_projects: list[str] = []
+        self.asked_since = clock.now()
 
     def result(self, task_id: str) -> Any:
         return self.results[task_id]
@@ -251,6 +252,7 @@ class Mistral(_Service):
     ) -> list[dict[str, Any]]:
         self._call("recoveries")
         self.asked_projects = list(projects)
+        self.asked_since = since
         return self.recoveries_
 
 
@@ -269,6 +271,7 @@ class RunTestCase(base.BaseTestCase):
         self.host: dict[str, Any] = {
             "state": "confirmed",
             "host": "c1",
+            "lost_hosts": [],
             "deadline": clock.stamp(ago(-3600)),
             "settled_at": None,
             "taken_from": None,

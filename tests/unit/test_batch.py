@@ -216,6 +216,29 @@ class SendTest(base.BaseTestCase):
         self.assertEqual([], told(sent))
         self.assertIs(busy, sent.trouble)
 
+    @ddt.data(
+        # elapsed, facts_at, seconds of the reset, asked
+        (3.0, 0.0, 1.9, True),
+        (3.0, 0.0, 2.0, False),
+        (4.9, 0.0, 60.0, False),
+        (14.0, 13.0, 0.9, True),
+        (14.0, 13.0, 1.0, False),
+    )
+    @ddt.unpack
+    def test_nothing_is_asked_after_a_reset_that_took_too_long(
+        self, elapsed: float, facts_at: float, seconds: float, is_asked: bool
+    ) -> None:
+        """The facts are old by then, or the run is late."""
+        stopwatch = standins.Stopwatch(elapsed)
+        nova = StandInNova(stopwatch=stopwatch, seconds=seconds)
+        sent = send(nova, asks(1, reset=True), stopwatch, facts_at)
+        self.assertIn("reset i0", nova.did)
+        self.assertEqual(["i0"] if is_asked else [], nova.asked)
+        # Who was not asked is in no list, so that the next run asks it.
+        self.assertEqual(nova.asked, told(sent))
+        self.assertIsNone(sent.trouble)
+        self.assertIsNone(sent.why_stopped)
+
     def test_request_may_take_what_is_left_of_the_run(self) -> None:
         nova = StandInNova()
         send(nova, asks(1))

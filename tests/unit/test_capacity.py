@@ -117,6 +117,18 @@ class PreviewTest(base.BaseTestCase):
         self.assertEqual(0, found.without_room)
         self.assertEqual(1, found.unknown)
 
+    def test_shape_that_was_not_asked_about_is_unknown(self) -> None:
+        """But one for which Placement has no candidate is left over."""
+        found = capacity.preview(
+            [(1, "a"), (1, "big"), (2, "b")],
+            {"a": SMALL, "b": SMALL, "big": BIG},
+            capacity.Rooms({BIG: []}, {"p": {"VCPU": 9}}),
+        )
+        self.assertEqual({1: ["big"]}, found.left_over)
+        self.assertEqual({1: 0, 2: 0}, found.fits)
+        self.assertEqual(2, found.unknown)
+        self.assertEqual(1, found.without_room)
+
     def test_what_is_given_is_not_changed(self) -> None:
         given = rooms({"p": 1})
         for _ in range(2):

@@ -12,6 +12,7 @@ from mistral_hostrecovery import evacuation
 from mistral_hostrecovery import policy
 from tests.unit import facts
 from tests.unit import runs
+from tests.unit import standins
 from tests.unit.runs import ago
 
 
@@ -75,6 +76,42 @@ class EvacuateTest(EvacuationTestCase):
         self.assertTrue(
             result.is_error(), "the other one is still to be asked"
         )
+
+    def test_what_starts_first_is_asked_first(self) -> None:
+        """It gets the room, should that be short."""
+        names = ("web", "db", "dns", "mail")
+        self.nova.here = [facts.instance(id=name) for name in names]
+        self.planned(
+            facts.verdict(halted=True, start=3),
+            facts.verdict(instance="db", halted=True, start=2),
+            facts.verdict(instance="dns", wave=4),
+            facts.verdict(instance="mail", wave=1),
+        )
+        order = ("mail", "db", "web", "dns")
+        for number in range(1, 5):
+            self.settings = policy.Policy(max_in_flight=number)
+            self.nova.asked.clear()
+            self.evacuate(wave=4)
+            self.assertEqual(set(order[:number]), set(self.nova.asked))
+
+    def test_slow_reset_leaves_it_to_the_next_run(self) -> None:
+        self.planned(facts.verdict(was="paused", first="reset"))
+        self.nova.here = [facts.instance(vm_state="paused")]
+        watch = standins.Stopwatch(1.0)
+        call = self.call()
+        object.__setattr__(call, "stopwatch", watch)
+
+        def slow(_: str) -> None:
+            watch.seconds = 7.0
+
+        self.nova.reset = slow
+        isolated_at = self.nova.service.updated_at.isoformat()
+        made = evacuation.Evacuate(self.confirmed, "plan", isolated_at)
+        with self.connected():
+            result = made._perform(call)
+        self.assertEqual([], self.nova.asked)
+        self.assertIn("1 instances of host c1 are still", str(result.error))
+        self.assertEqual({}, result.error["unclear"])
 
     def test_nothing_is_asked_of_an_unsafe_host(self) -> None:
         self.nova.service = facts.service(updated_at=ago(60))
@@ -303,6 +340,20 @@ class WaveTest(EvacuationTestCase):
         result = self.wait(wave_began_at=clock.stamp(ago(60)))
         self.assertEqual(("again", 2), (result["state"], result["wave"]))
 
+    def test_straggler_keeps_no_later_wave_but_the_last_one(self) -> None:
+        third = facts.verdict(instance="dns", wave=3)
+        two = (facts.verdict(), facts.verdict(instance="db", wave=2))
+        self.planned(*two, third)
+        self.record("web", "accepted", updated_at=ago(1))
+        self.moved("db")
+        result = self.wait(wave=2)
+        self.assertEqual(("again", 3), (result["state"], result["wave"]))
+        # Then there is nothing to do but to wait for it, which is cheap.
+        self.planned(*two)
+        self.nova.calls.clear()
+        self.assertTrue(self.wait(wave=2).is_error())
+        self.assertEqual(["migrations"], self.nova.calls)
+
     def test_failure_holds_the_later_waves_by_policy(self) -> None:
         self.moved("web", "done", vm_state="error", fault="no disk")
         result = self.wait()
@@ -384,6 +435,19 @@ class OrderedTest(EvacuationTestCase):
         self.evacuate("round-2", wave=2)
         self.assertEqual(["start web"], self.nova.writes)
         self.assertTrue(self.wait(**first).is_error())
+
+    def test_start_does_not_wait_for_one_that_is_under_way(self) -> None:
+        self.moved()
+        stuck = facts.verdict(instance="dns", wave=2)
+        web = facts.verdict(disk="volume", halted=True, start=2)
+        self.planned(web, stuck)
+        self.record("dns", "accepted", updated_at=ago(1))
+        self.assertEqual("again", self.wait(wave=2)["state"])
+        # Asked for, it has its pause.
+        acts = {"web": [1, clock.stamp(ago(5))]}
+        self.assertTrue(self.wait(wave=2, acts=acts).is_error())
+        acts = {"web": [1, clock.stamp(ago(11))]}
+        self.assertEqual("again", self.wait(wave=2, acts=acts)["state"])
 
     def test_what_runs_is_not_started(self) -> None:
         self.moved()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may use the actions, and what Mistral says about their runs."""
 
+from collections.abc import Iterable
 from typing import Any
 from unittest import mock
+from urllib import parse
 
 import ddt
 from keystoneauth1 import exceptions as ksa_exc
@@ -330,11 +332,31 @@ class ResultTest(base.BaseTestCase):
         )
 
 
+class _Listing(standins.MistralSession):
+    """Lists executions as Mistral does: newest first, and only so many."""
+
+    def __init__(self, found: Iterable[dict[str, Any]]) -> None:
+        super().__init__({})
+        self._found = sorted(
+            found, key=lambda raw: str(raw["created_at"]), reverse=True
+        )
+
+    def get(self, path: str, **more: Any) -> Any:
+        wanted = dict(parse.parse_qsl(parse.urlsplit(path).query))
+        kept = [
+            raw
+            for raw in self._found
+            if raw["state"] == wanted.get("state", raw["state"])
+        ]
+        self.answers["/executions"] = {
+            "executions": kept[: int(wanted["limit"])]
+        }
+        return super().get(path, **more)
+
+
 class RecoveriesTest(base.BaseTestCase):
     def ask(self, *found: dict[str, Any]) -> list[dict[str, Any]]:
-        session: Any = standins.MistralSession(
-            {"/executions": {"executions": list(found)}}
-        )
+        session: Any = _Listing(found)
         self.asked = session.asked
         return executions.Executions(session).recoveries(
             [OWN], "host_recovery.recover", facts.NOW
@@ -372,13 +394,35 @@ class RecoveriesTest(base.BaseTestCase):
 
     def test_only_this_workflow_of_this_project_newest_first(self) -> None:
         self.ask()
-        (path,) = self.asked
-        for part in (
-            "workflow_name=host_recovery.recover",
-            f"project_id={OWN}",
-            "sort_keys=created_at",
-        ):
-            self.assertIn(part, path)
+        self.assertEqual(3, len(self.asked))
+        for path in self.asked:
+            for part in (
+                "workflow_name=host_recovery.recover",
+                f"project_id={OWN}",
+                "sort_keys=created_at",
+                "sort_dirs=desc",
+            ):
+                self.assertIn(part, path)
+
+    def test_one_that_goes_on_is_listed_whatever_ended_lately(self) -> None:
+        ended = [
+            workflow(f"e{n}", state="SUCCESS", created_at=f"2031-01-01 {n:04}")
+            for n in range(1000)
+        ]
+        for state in ("RUNNING", "PAUSED"):
+            found = self.ask(*ended, workflow("old", state=state))
+            self.assertIn("old", [raw["id"] for raw in found])
+            self.assertGreater(len(found), 50)
+
+    def test_each_is_listed_once(self) -> None:
+        found = self.ask(
+            workflow("e1"),
+            workflow("e2", state="PAUSED"),
+            workflow("e3", state="ERROR"),
+        )
+        self.assertEqual(
+            ["e1", "e2", "e3"], sorted(raw["id"] for raw in found)
+        )
 
     def test_project_without_any_is_no_trouble(self) -> None:
         found = mistral().recoveries([OWN], "w", facts.NOW)

@@ -115,7 +115,15 @@ class CheckTest(base.BaseTestCase):
                     )
                 },
             ),
-            "storm": ("on_storm", {"services": hosts(1, 3), "execution": "x"}),
+            "storm": (
+                "on_storm",
+                {
+                    "services": hosts(1, 3),
+                    "service": facts.service("c3"),
+                    "execution": "e3",
+                    "recoveries": [recovery(1), recovery(2), recovery(3)],
+                },
+            ),
             "scheduler": (
                 "on_no_scheduler",
                 {"control": {"nova-scheduler": False}},
@@ -188,8 +196,65 @@ class SuspendedTest(base.BaseTestCase):
         self.assertTrue(found.saw.isprintable())
         self.assertLess(len(found.saw), 250)
 
-    def test_false_is_no_switch(self) -> None:
-        self.assertEqual("no switch is set", self.by_aggregate("false").saw)
+    def test_nonsense_is_a_warning(self) -> None:
+        found = self.by_aggregate("flase")
+        self.assertEqual(
+            [f"gate suspended: {found.saw}"], gates.warnings([found])
+        )
+
+    @ddt.data("false", " False ", "2020-01-01")
+    def test_false_is_no_switch_and_no_warning(self, text: str) -> None:
+        found = self.by_aggregate(text)
+        self.assertFalse(found.closed)
+        self.assertEqual("no switch is set, or its time is over", found.saw)
+        self.assertEqual([], gates.warnings([found]))
+
+    @ddt.data(
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "99999-01-01",
+        "2031-02-30",
+    )
+    def test_time_that_cannot_be_is_told_and_ignored(self, text: str) -> None:
+        for found in (
+            self.by_aggregate(text),
+            self.by_reason(f"{gates.SUSPENDED_KEY}={text}"),
+        ):
+            self.assertFalse(found.closed)
+            (warning,) = gates.warnings([found])
+            self.assertIn(text, warning)
+            self.assertIn("neither true nor a time: ignored", warning)
+
+    @ddt.data("{}, disk 3", "({})", "{}; {}", "ann: {}\tdisk 3")
+    def test_what_ends_a_value_in_a_reason(self, reason: str) -> None:
+        for value in ("true", "2030-01-01T12:00:01Z"):
+            text = f"{gates.SUSPENDED_KEY}={value}"
+            found = self.by_reason(reason.replace("{}", text))
+            self.assertTrue(found.closed, found.saw)
+            self.assertTrue(found.saw.endswith(f"={value}"), found.saw)
+
+    @ddt.data("true.", "2030-01-01T12:00:01Z.", "yes", "1")
+    def test_other_punctuation_in_a_reason_is_a_warning(
+        self, value: str
+    ) -> None:
+        found = self.by_reason(f"{gates.SUSPENDED_KEY}={value} disk 3")
+        self.assertFalse(found.closed)
+        (warning,) = gates.warnings([found])
+        self.assertIn(f"={value}, which is neither true", warning)
+
+    def test_every_unreadable_switch_is_told(self) -> None:
+        found = gate(
+            "suspended",
+            aggregates=[
+                aggregate("a", "c1", **{gates.SUSPENDED_KEY: "?"}),
+                aggregate("b", "c1", **{gates.SUSPENDED_KEY: "2020-01-01"}),
+                aggregate("c", "c1", **{gates.SUSPENDED_KEY: "!"}),
+            ],
+        )
+        (warning,) = gates.warnings([found])
+        self.assertIn("aggregate a", warning)
+        self.assertIn("aggregate c", warning)
+        self.assertNotIn("aggregate b", warning)
 
     def test_aggregate_of_other_hosts_does_not_matter(self) -> None:
         self.assertFalse(self.by_aggregate("true", "c2").closed)
@@ -323,8 +388,9 @@ class StormTest(base.BaseTestCase):
         found = gate(
             "storm",
             policy.Policy(max_failed_hosts=1),
-            execution="late",
             services=services,
+            # It holds the only place, as long as its host counts.
+            recoveries=[recovery(0, host="c2", running=False), recovery(1)],
         )
         self.assertIn(f"{2 if counts else 1} of 2 hosts", found.saw)
         self.assertIs(counts, found.closed)
@@ -395,14 +461,59 @@ class StormTest(base.BaseTestCase):
         self.assertFalse(found.closed, found.saw)
 
     def test_started_by_an_unknown_execution_it_does_not_go_on(self) -> None:
+        """Of its host no recovery is known, so it has no turn."""
         found = gate(
             "storm",
-            policy.Policy(max_failed_hosts=1),
+            policy.Policy(max_failed_hosts=2),
             execution="",
-            services=hosts(8, 2),
-            recoveries=[recovery(1), recovery(2)],
+            services=hosts(7, 3),
+            recoveries=[recovery(2)],
         )
         self.assertTrue(found.closed)
+
+    def of_three(self, *known: gates.Recovery, **more: Any) -> gates.Gate:
+        """Return what e3 sees; two of the failed hosts c1 to c3 may go on."""
+        return gate(
+            "storm",
+            policy.Policy(max_failed_hosts=2, cool_down=0),
+            **{
+                "execution": "e3",
+                "service": facts.service("c3"),
+                "services": hosts(7, 3),
+                "recoveries": known,
+                **more,
+            },
+        )
+
+    def test_hosts_are_counted_and_not_executions(self) -> None:
+        """Two of one host hold one place."""
+        again = recovery(2, host="c1")
+        found = self.of_three(recovery(1), again, recovery(3))
+        self.assertFalse(found.closed, found.saw)
+        self.assertIn("3 of 10 hosts", found.saw)
+        found = self.of_three(recovery(1), recovery(2), recovery(3))
+        self.assertTrue(found.closed, found.saw)
+
+    def test_place_of_a_host_is_that_of_its_oldest_recovery(self) -> None:
+        """Started again, it does not lose the place that it had."""
+        found = self.of_three(
+            recovery(0, host="c3", running=False),
+            recovery(1),
+            recovery(2),
+            recovery(3),
+        )
+        self.assertFalse(found.closed, found.saw)
+
+    def test_one_that_has_recovered_its_host_holds_its_place(self) -> None:
+        """As long as the host counts among those that failed."""
+        known = [recovery(1, running=False), recovery(2), recovery(3)]
+        self.assertTrue(self.of_three(*known).closed)
+        services = [
+            facts.service(s.host, up=True) if s.host == "c1" else s
+            for s in hosts(7, 3)
+        ]
+        found = self.of_three(*known, services=services)
+        self.assertFalse(found.closed, found.saw)
 
     @ddt.data((-299, True), (-300, False), (-9000, False))
     @ddt.unpack
@@ -540,7 +651,32 @@ class DecideTest(base.BaseTestCase):
             *self.closed("warn", "pause", "warn"),
             gates.Gate("g", False, "open", "warn"),
         ]
-        self.assertEqual(["saw 0", "saw 2"], gates.warnings(found))
+        self.assertEqual(
+            ["gate g0: saw 0", "gate g2: saw 2"], gates.warnings(found)
+        )
+
+    def test_open_gate_that_saw_something_odd_warns(self) -> None:
+        odd = gates.Gate("g", False, "odd", "refuse", odd=True)
+        self.assertEqual(["gate g: odd"], gates.warnings([odd]))
+        self.assertEqual((None, ""), gates.decide([odd]))
+        unknown = gate("storm", recoveries=None)
+        self.assertEqual(
+            ["gate storm: unknown, Mistral does not list its executions"],
+            gates.warnings([unknown]),
+        )
+
+    def test_resumed_passes_only_what_pauses(self) -> None:
+        found = self.closed("pause", "wait", "refuse", "warn")
+        for rest, wanted in (
+            (found, ("refuse", "gate g2: saw 2")),
+            (found[:2], ("wait", "gate g1: saw 1")),
+            (found[:1], (None, "")),
+            (found[3:], (None, "")),
+        ):
+            self.assertEqual(wanted, gates.decide(rest, resumed=True))
+        self.assertEqual(["gate g0: saw 0"], gates.paused(found))
+        opened = gates.Gate("g", False, "saw", "pause")
+        self.assertEqual([], gates.paused([opened]))
 
     def test_storm_is_recognised_by_its_reason(self) -> None:
         storm = gates.Gate("storm", True, "3 of 4 hosts", "refuse")

@@ -79,7 +79,19 @@ class InstanceTest(base.BaseTestCase):
 
     def test_fault(self) -> None:
         self.assertIsNone(instance(fault=None).fault)
+        self.assertIsNone(instance(fault={}).fault)
+        self.assertIsNone(instance(fault={"message": ""}).fault)
         self.assertEqual("no", instance(fault={"message": "no"}).fault)
+
+    def test_fault_is_printable_and_short(self) -> None:
+        """Some texts of Nova contain what a tenant chose."""
+        long = "No valid host was found. " * 4
+        self.assertEqual(long, instance(fault={"message": long}).fault)
+        odd = "no\n\x1b[2J\u202e" + "x" * 100_000
+        found = instance(fault={"message": odd}).fault or ""
+        self.assertTrue(found.startswith(r"no\n\x1b[2J\u202exxx"), found)
+        self.assertTrue(found.isprintable() and found.isascii())
+        self.assertLess(len(found), 210)
 
 
 class OtherFactsTest(base.BaseTestCase):

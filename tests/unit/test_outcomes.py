@@ -93,7 +93,7 @@ class ConcludeTest(base.BaseTestCase):
         record = ours("pre-migrating", destination="c4")
         outcome = self.conclude(here(task_state="rebuilding"), record)
         self.assertEqual("unfinished", outcome.outcome)
-        self.assertIn("when the recovery ended", outcome.reason)
+        self.assertIn("; the recovery ended before that", outcome.reason)
         self.assertIn("look at it in Nova", outcome.reason)
 
     def test_what_is_unclear_is_unfinished(self) -> None:
@@ -117,7 +117,9 @@ class ConcludeTest(base.BaseTestCase):
     ) -> None:
         outcome = self.conclude(place, *records, was=was)
         self.assertEqual("failed", outcome.outcome)
-        self.assertTrue(outcome.reason.endswith(" when the recovery ended"))
+        self.assertTrue(
+            outcome.reason.endswith("; the recovery ended before that")
+        )
 
 
 class OutcomeTest(base.BaseTestCase):

@@ -431,6 +431,54 @@ class LevelTest(base.BaseTestCase):
         )
         self.assertTrue(verdict.recover)
 
+    def test_service_instance_is_left_whatever_keys_are_read(self) -> None:
+        around = surroundings(
+            images={"i1": image(tags=frozenset({"amphora"}))}
+        )
+        for keys in ([], ["mine"]):
+            settings = policy.Policy(recover_keys=keys)
+            verdict, warnings = judge(
+                settings=settings, around=around, image="i1"
+            )
+            self.assertFalse(verdict.recover)
+            self.assertEqual(
+                "image cirros has the tag amphora: its service replaces the"
+                " instance",
+                verdict.reason,
+            )
+            self.assertEqual([], warnings)
+
+    def test_what_is_not_about_an_instance_is_said_once(self) -> None:
+        """Else one misspelt aggregate hides the warnings about others."""
+        around = surroundings(
+            flavors=[model.Flavor("m1", {"evacuate": "flavoured"})],
+            images={"i1": image(properties={"evacuate": "imaged"})},
+            aggregates=[
+                aggregate("rack", "c1", evacuate="racked"),
+                aggregate("a", "c1", **{"hostrecovery:recover": "no"}),
+                aggregate("b", "c1", **{"hostrecovery:recover": "yes"}),
+            ],
+        )
+        names = ("web", "db", "dns")
+        _, _, warnings = plan.judge(
+            [
+                facts.candidate(
+                    id=name, flavor=0, image="i1", metadata={"evacuate": "own"}
+                )
+                for name in names
+            ],
+            dict.fromkeys(names, SHARED),
+            around,
+            policy.Policy(),
+        )
+        for text in ("=imaged", "=flavoured", "=racked", "contradict"):
+            (warning,) = [w for w in warnings if text in w]
+            self.assertNotIn("instance", warning.partition(":")[0])
+        for name in names:
+            prefix = f"instance {name}: instance metadata sets evacuate=own"
+            (warning,) = [w for w in warnings if w.startswith(prefix)]
+        self.assertEqual(4 + len(names), len(warnings))
+
     def test_tag_that_the_site_does_not_name_says_nothing(self) -> None:
         around = surroundings(images={"i1": image(tags=frozenset({"mine"}))})
         self.assertTrue(judge(around=around, image="i1")[0].recover)

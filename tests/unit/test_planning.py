@@ -125,7 +125,7 @@ class GateTest(PlanningTestCase):
     def test_warn(self) -> None:
         result = self.close("warn")
         self.assertEqual("planned", result["state"])
-        self.assertIn("no nova-scheduler of Nova is up", result["warnings"])
+        self.assertIn(self.why, result["warnings"])
         self.assertEqual("closed", self.gate(result, "scheduler")["state"])
 
     def test_wait(self) -> None:
@@ -144,7 +144,12 @@ class GateTest(PlanningTestCase):
         self.host["deadline"] = clock.stamp(ago(1))
         result = self.close("wait")
         self.assertEqual("refused", result["state"])
-        self.assertEqual(self.why, result["reason"])
+        # It was no refusal before, so the deadline is named too.
+        self.assertEqual(
+            f"{self.why}; the recovery of host c1 passed its deadline"
+            f" {self.host['deadline']}",
+            result["reason"],
+        )
 
     @ddt.data(("pause", "paused"), ("refuse", "refused"))
     @ddt.unpack
@@ -155,13 +160,40 @@ class GateTest(PlanningTestCase):
         # The operator looks at what would have been done.
         self.assertEqual(2, len(result["verdicts"]))
 
-    @ddt.data("wait", "pause")
-    def test_resumed_it_goes_on_and_says_so(self, action: str) -> None:
-        result = self.close(action, resumed=True)
+    def test_resumed_it_goes_on_and_says_so(self) -> None:
+        result = self.close("pause", resumed=True)
         self.assertEqual("planned", result["state"])
         self.assertIn(
-            f"an operator went on in spite of: {self.why}", result["warnings"]
+            f"an operator went on in spite of {self.why}", result["warnings"]
         )
+
+    def test_resumed_a_gate_that_refuses_still_does(self) -> None:
+        """The operator was shown another one."""
+        self.placement.free = {}
+        self.settings = policy.Policy(
+            on_no_scheduler="refuse", on_no_capacity="pause"
+        )
+        result = self.plan(resumed=True)
+        self.assertEqual("refused", result["state"])
+        self.assertEqual(self.why, result["reason"])
+        passed = [w for w in result["warnings"] if "in spite of" in w]
+        self.assertEqual(1, len(passed))
+        self.assertIn("in spite of gate capacity: no room", passed[0])
+
+    def test_resumed_a_gate_that_waits_still_does(self) -> None:
+        result = self.close("wait", resumed=True)
+        self.assertTrue(result.is_error())
+        self.assertEqual(f"waiting: {self.why}", result.error["again"])
+        self.host["deadline"] = clock.stamp(ago(1))
+        result = self.close("wait", resumed=True)
+        self.assertEqual("refused", result["state"])
+        self.assertFalse([w for w in result["warnings"] if "in spite" in w])
+
+    def test_resumed_with_nothing_closed_says_nothing(self) -> None:
+        self.nova.up = {"nova-scheduler": True}
+        result = self.close("pause", resumed=True)
+        self.assertEqual("planned", result["state"])
+        self.assertFalse([w for w in result["warnings"] if "in spite" in w])
 
     @ddt.data("warn", "wait", "pause", "refuse")
     def test_dry_run_plans_in_any_case(self, action: str) -> None:
@@ -218,6 +250,45 @@ class RecoveriesTest(PlanningTestCase):
         ended["state_info"] = "host c0 is not fenced"
         self.assertFalse(self.storm(ended, raw_recovery(1)))
 
+    def test_storm_that_paused_another_one_cools_down(self) -> None:
+        self.settings = policy.Policy()
+        stopped = raw_recovery(
+            0,
+            "PAUSED",
+            state_info="gate storm: 3 of 4 hosts failed at once, only 1 ...",
+        )
+        self.assertTrue(self.storm(stopped, raw_recovery(1)))
+        # Resumed, it goes on; Mistral keeps what it said.
+        self.assertFalse(
+            self.storm({**stopped, "state": "RUNNING"}, raw_recovery(1))
+        )
+        stopped["state_info"] = "gate capacity: no room"
+        self.assertFalse(self.storm(stopped, raw_recovery(1)))
+
+    def test_dry_run_holds_no_place_and_is_no_storm(self) -> None:
+        given = {"search_opts": {"host": "c2"}, "dry_run": True}
+        first = raw_recovery(0, input=given)
+        self.assertFalse(self.storm(first, raw_recovery(1)))
+        given["dry_run"] = False
+        self.assertTrue(self.storm(first, raw_recovery(1)))
+        ended = raw_recovery(
+            0,
+            "ERROR",
+            state_info="gate storm: 3 of 4 hosts failed at once, only 1 ...",
+            input={"search_opts": {"host": "c2"}, "dry_run": True},
+        )
+        self.assertFalse(self.storm(ended, raw_recovery(1)))
+
+    def test_what_ended_a_failure_window_ago_is_asked_about(self) -> None:
+        for settings, seconds in (
+            (policy.Policy(cool_down=60, failure_window=1800), 1800),
+            (policy.Policy(cool_down=9000, failure_window=60), 9000),
+        ):
+            self.settings = settings
+            self.plan()
+            age = clock.now() - self.mistral.asked_since
+            self.assertAlmostEqual(seconds, age.total_seconds(), delta=5)
+
     def test_all_allowed_projects_are_asked_about(self) -> None:
         self.conf.set_override("allowed_projects", ["other"], config.GROUP)
         self.plan()
@@ -228,6 +299,10 @@ class RecoveriesTest(PlanningTestCase):
         result = self.plan()
         self.assertEqual("planned", result["state"])
         self.assertIn("unknown", self.gate(result, "storm")["saw"])
+        self.assertIn(
+            "gate storm: unknown, Mistral does not list its executions",
+            result["warnings"],
+        )
 
     def test_mistral_that_does_not_answer_is_asked_again(self) -> None:
         self.mistral.fails["recoveries"] = errors.Unavailable("busy")
@@ -301,6 +376,24 @@ class RoomTest(PlanningTestCase):
         self.listed(*(f"i{n}" for n in range(50)))
         self.plan()
         self.assertEqual(1, self.placement.calls.count("candidates"))
+
+    def test_shapes_that_are_not_asked_about_are_unknown(self) -> None:
+        """And not without room, which would take spares or stop it all."""
+        names = [f"i{n}" for n in range(planning.SHAPES + 3)]
+        self.listed(*names)
+        self.placement.held["p1"] = {
+            name: {"VCPU": n + 1} for n, name in enumerate(names)
+        }
+        self.placement.free = {"p2": {"VCPU": 9999}}
+        result = self.plan()
+        asked = self.placement.calls.count("candidates")
+        self.assertEqual(planning.SHAPES, asked)
+        self.assertEqual(
+            [{"wave": 1, "fits": planning.SHAPES, "left_over": []}],
+            result["capacity"]["waves"],
+        )
+        self.assertEqual(3, result["capacity"]["unknown"])
+        self.assertEqual("open", self.gate(result, "capacity")["state"])
 
 
 class ReservedTest(PlanningTestCase):

@@ -2,6 +2,7 @@
 """The steps up to the first write: which host, what is on it, ours now."""
 
 from typing import Any
+from unittest import mock
 
 import ddt
 from oslo_config import cfg
@@ -153,6 +154,38 @@ class ConfirmTest(runs.RunTestCase):
         self.mistral.began_at["t1"] = ago(301)
         self.assertEqual("refused", self.confirm(resumed=True)["state"])
 
+    def test_mistral_that_is_away_is_asked_again(self) -> None:
+        """Also when it has to tell since when that lasts."""
+        self.execution = runs.execution(created_at=ago(9000))
+        self.mistral.fails["task_began_at"] = errors.Unavailable("no Mistral")
+        self.nova.fails["services"] = errors.Unavailable("no Nova")
+        result = self.run_it(resumed=True, fenced=True)
+        self.assertEqual("no Nova", result.error["again"])
+        # Known again, the deadline that has passed is one.
+        self.mistral.fails.clear()
+        self.mistral.began_at["t1"] = ago(self.settings.deadline + 1)
+        result = self.run_it(resumed=True, fenced=True)
+        self.assertEqual("refused", result["state"])
+        self.assertIn("no Nova; the deadline has passed", result["reason"])
+
+    def run_it(self, **more: Any) -> Any:
+        """Run it as Mistral does, with what follows an exception."""
+        made = preparation.ConfirmFailedHost({"host": "c1"}, True, **more)
+        with (
+            self.connected(),
+            mock.patch.object(made, "_begin", return_value=self.call()),
+        ):
+            return made.run(None)
+
+    def test_hosts_that_are_fenced_too_are_told(self) -> None:
+        self.nova.others = [
+            facts.service("c9", forced_down=True),
+            facts.service("c2", up=True),
+            facts.service("c4", forced_down=True),
+        ]
+        for more in ({"fenced": True}, {"dry_run": True}):
+            self.assertEqual(["c4", "c9"], self.confirm(**more)["lost_hosts"])
+
     def test_somebody_wants_to_be_told(self) -> None:
         url = "https://hooks.example/s3cr3t"
         self.conf.set_override("webhook_url", url, config.GROUP)
@@ -228,6 +261,7 @@ class IsolateTest(runs.RunTestCase):
         self.assertIn("run it in a workflow", self.refused())
 
 
+@ddt.ddt
 class ListTest(runs.RunTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -278,6 +312,33 @@ class ListTest(runs.RunTestCase):
             {i["id"]: i.get("evacuating", False) for i in result["instances"]},
         )
         self.assertEqual(facts.BASELINE + 2, result["baseline"])
+
+    @ddt.data(
+        ("accepted", True),
+        ("pre-migrating", True),
+        # Its host changes right after that.
+        ("done", True),
+        ("completed", False),
+        ("failed", False),
+        ("error", False),
+    )
+    @ddt.unpack
+    def test_newest_record_says_whether_it_is_under_way(
+        self, status: str, evacuating: bool
+    ) -> None:
+        self.record("web", "failed" if evacuating else "done")
+        self.record("web", status)
+        self.nova.records.reverse()
+        web = self.list()["instances"][0]
+        self.assertIs(evacuating, web.get("evacuating", False))
+
+    def test_move_to_a_host_that_is_fenced_too_does_not_count(self) -> None:
+        self.record("web", "running", type="live-migration")
+        self.assertEqual("c4", self.list()["instances"][0]["moving_to"])
+        # As confirm_failed_host saw it: all steps look at the same hosts.
+        self.host["lost_hosts"] = ["c4"]
+        self.assertIsNone(self.list()["instances"][0].get("moving_to"))
+        self.assertNotIn("services", self.nova.calls)
 
     def test_instances_are_listed_before_the_migrations(self) -> None:
         """Else an evacuation that ends in between would be missed."""

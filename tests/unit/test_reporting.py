@@ -138,6 +138,84 @@ class ReportTest(runs.RunTestCase):
         )
         self.assertEqual(["disable c9: spare"], self.nova.writes)
 
+    def with_spares(self, result: Any, **more: Any) -> Any:
+        self.results["spares"] = result
+        self.results["evacuated"] = {"state": "asked", "settled": True}
+        return self.perform(
+            reporting.ReportRecovery(
+                self.confirmed, "plan", "evacuated", spares="spares", **more
+            )
+        )
+
+    def test_spares_that_were_refused_are_a_warning(self) -> None:
+        found = self.with_spares(
+            {"state": "refused", "reason": "host c1 is enabled again"}
+        )
+        self.assertEqual(
+            ["no reserved host: host c1 is enabled again"], found["warnings"]
+        )
+        self.assertNotIn("reserved_hosts", found)
+        self.assertEqual(2, found["counts"]["recovered"])
+
+    def test_spares_that_are_not_given_back_are_a_warning(self) -> None:
+        """What became of the instances is known all the same."""
+        spares = [
+            {"host": name, "provider": f"p-{name}", "reason": None}
+            for name in ("c9", "c8")
+        ]
+        enabled = {"state": "enabled", "enabled": spares, "warnings": []}
+        self.nova.fails["arriving"] = errors.Refused("no right")
+        found = self.with_spares(enabled)
+        self.assertEqual("recovered", found["state"])
+        self.assertEqual(2, found["counts"]["recovered"])
+        self.assertEqual(
+            ["not given back: reserved hosts c9, c8: no right"],
+            found["warnings"],
+        )
+        self.assertNotIn("reserved_hosts", found)
+        # What may pass is waited for, but not for ever.
+        self.nova.fails["arriving"] = errors.Unavailable("busy")
+        self.assertRaises(errors.Unavailable, self.with_spares, enabled)
+        self.host["deadline"] = clock.stamp(ago(299))
+        self.assertRaises(errors.Unavailable, self.with_spares, enabled)
+        self.host["deadline"] = clock.stamp(ago(301))
+        found = self.with_spares(enabled)
+        self.assertEqual(2, found["counts"]["recovered"])
+        self.assertEqual(
+            ["not given back: reserved hosts c9, c8: busy"], found["warnings"]
+        )
+
+    def test_spares_are_given_back_though_nova_shows_no_outcome(self) -> None:
+        spare = {"host": "c9", "provider": "p9", "reason": "spare"}
+        self.nova.others = [facts.service("c9", up=True)]
+        self.nova.fails["instances"] = errors.Refused("no right")
+        found = self.with_spares({"enabled": [spare], "warnings": []})
+        self.assertEqual(2, found["counts"]["unfinished"])
+        self.assertEqual("given back", found["reserved_hosts"][0]["state"])
+        self.assertEqual(["disable c9: spare"], self.nova.writes)
+
+    def test_dry_run_names_the_spares_that_would_be_enabled(self) -> None:
+        reserved = [
+            {"host": name, "provider": f"p-{name}", "reason": None}
+            for name in ("c9", "c8")
+        ]
+        self.planned(facts.verdict(), reserved=reserved)
+        self.host["dry_run"] = True
+        found = self.perform(reporting.ReportRecovery(self.confirmed, "plan"))
+        self.assertEqual(
+            [
+                {"host": "c9", "state": "would be enabled"},
+                {"host": "c8", "state": "would be enabled"},
+            ],
+            found["reserved_hosts"],
+        )
+        self.assertEqual([], self.nova.writes)
+        self.assertEqual([], self.placement.calls)
+        # Without a dry run, nothing that was only planned is listed.
+        del self.host["dry_run"]
+        found = self.perform(reporting.ReportRecovery(self.confirmed, "plan"))
+        self.assertNotIn("reserved_hosts", found)
+
     def test_what_could_not_be_known_is_not_settled(self) -> None:
         self.results["evacuated"] = {"state": "asked", "settled": True}
         found = self.perform(

@@ -134,8 +134,58 @@ class EnableTest(StandbyTestCase):
         self.assertEqual([], self.nova.writes)
 
     def test_one_that_is_gone_from_nova_is_left_alone(self) -> None:
+        """Also one that was ours by then."""
         self.nova.others = []
-        self.assertEqual([], self.enable()["enabled"])
+        for _ in range(2):
+            result = self.enable()
+            self.assertEqual([], result["enabled"])
+            self.assertEqual(
+                ["reserved host c9 is gone from Nova"], result["warnings"]
+            )
+            self.assertEqual([], self.nova.writes)
+            self.claimed_by(OWN, "RUNNING")
+
+    def two(self) -> None:
+        self.nova.others.append(facts.service("c8", up=True, disabled=True))
+        self.placement.traits_["p8"] = []
+        self.planned(facts.verdict(), reserved=[SPARE, SECOND])
+
+    def test_one_that_is_refused_does_not_lose_the_others(self) -> None:
+        self.two()
+        traits = self.placement.traits
+
+        def refused(provider: str) -> tuple[list[str], int]:
+            if provider == bad:
+                raise errors.Refused("no right")
+            return traits(provider)
+
+        self.placement.traits = refused
+        for bad, kept in (("p8", SPARE), ("p9", SECOND)):
+            name = {"p8": "c8", "p9": "c9"}[bad]
+            result = self.enable()
+            self.assertEqual("enabled", result["state"])
+            self.assertEqual([kept], result["enabled"])
+            self.assertEqual(
+                [f"reserved host {name} can't be taken: no right"],
+                result["warnings"],
+            )
+
+    def test_one_that_nova_refuses_to_enable_is_given_back_too(self) -> None:
+        """It is claimed by then, so the report has to drop that."""
+        self.two()
+        self.nova.fails["enable c8"] = errors.Refused("no right")
+        result = self.enable()
+        self.assertEqual([SPARE, SECOND], result["enabled"])
+        self.assertEqual(
+            ["reserved host c8 can't be taken: no right"], result["warnings"]
+        )
+
+    def test_nova_that_does_not_answer_is_asked_again(self) -> None:
+        self.two()
+        self.nova.fails["enable c8"] = errors.Unavailable("busy")
+        self.assertRaises(errors.Unavailable, self.enable)
+        self.nova.fails.clear()
+        self.assertEqual([SPARE, SECOND], self.enable()["enabled"])
 
     def test_one_that_is_taken_does_not_keep_the_others(self) -> None:
         self.claimed_by(OTHER, "RUNNING")

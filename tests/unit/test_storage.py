@@ -54,7 +54,29 @@ class FromAggregatesTest(base.BaseTestCase):
         self.assertIsNone(how)
         (warning,) = warnings
         self.assertIn("aggregate nfs", warning)
-        self.assertIn("'yes'", warning)
+        self.assertIn("=yes,", warning)
+
+    def test_foreign_text_is_printable_and_short(self) -> None:
+        """Whoever writes aggregates does not write the log."""
+        odd = "nfs\n\x1b[2J\u202e" + "x" * 300
+        _, how, warnings = storage.from_aggregates(
+            "c1", [aggregate(odd, "true", "c1"), aggregate(odd, odd, "c1")]
+        )
+        self.assertIn(r"nfs\n\x1b[2J\u202e", how or "")
+        for text in (how or "", *warnings):
+            self.assertTrue(text.isprintable() and text.isascii(), text)
+            self.assertLess(len(text), 250)
+        self.assertEqual(1, len(warnings))
+        _, _, warnings = storage.from_aggregates(
+            "c1",
+            [
+                aggregate(odd, "true", "c1"),
+                aggregate("a", "no", "c1"),
+                aggregate(odd + "y", "false", "c1"),
+            ],
+        )
+        for text in warnings:
+            self.assertTrue(text.isprintable() and text.isascii(), text)
 
     def test_contradiction_warns_and_does_not_decide(self) -> None:
         shared, how, warnings = storage.from_aggregates(

@@ -232,6 +232,10 @@ class WorkbookTest(base.BaseTestCase):
             ("planned", False),
             ("failed", True),
             ("refused", True),
+            # Whatever it is, nobody said that the host is recovered.
+            ("of the future", True),
+            ("", True),
+            (None, True),
         ):
             result = {"state": state}
             said = published.replace("task().result", "$.result")
