@@ -15,7 +15,8 @@ from mistral_hostrecovery import policy
 from mistral_hostrecovery import report
 from tests.unit import facts
 
-DOCS = pathlib.Path(__file__).parents[2] / "docs"
+ROOT = pathlib.Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 LAYERS = (
     "instance metadata",
@@ -230,3 +231,34 @@ class TestExamples(base.BaseTestCase):
         for path in DOCS.glob("*.rst"):
             if path.stem != "index":
                 self.assertIn(f"\n   {path.stem}\n", index)
+
+
+class TestHouseRules(base.BaseTestCase):
+    def rules(self) -> str:
+        return (ROOT / "HACKING.rst").read_text()
+
+    def test_each_module_has_its_place(self) -> None:
+        modules = {
+            path.stem
+            for path in (ROOT / "mistral_hostrecovery").glob("*.py")
+            if path.stem != "__init__"
+        }
+        rooms = self.rules().partition("What belongs where")[2]
+        rooms = rooms.partition("\nTests\n")[0]
+        named = set(re.findall(r"^``(\w+)`` ", rooms, re.MULTILINE))
+        besides = rooms.partition("\nBesides: ")[2]
+        self.assertEqual(modules, named | set(literals(besides)))
+
+    def test_each_key_of_a_case_is_described(self) -> None:
+        described_keys = set(
+            re.findall(r"^``(\w+)`` ", self.rules(), re.MULTILINE)
+        )
+        for path in (ROOT / "tests/scenarios/cases").glob("*.yaml"):
+            keys = set(re.findall(r"^(\w+):", path.read_text(), re.MULTILINE))
+            self.assertEqual(set(), keys - described_keys, path.name)
+
+    def test_each_option_of_the_webhook_is_in_the_readme(self) -> None:
+        readme = (ROOT / "README.rst").read_text()
+        for option in ("webhook_url", "webhook_timeout"):
+            self.assertIn(option, readme)
+            self.assertIn(option, described("webhook"))
