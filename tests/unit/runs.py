@@ -296,7 +296,13 @@ class RunTestCase(base.BaseTestCase):
             [model.Wave(number, 500, 1) for number in sorted(numbers)],
             [],
         )
-        self.results["plan"] = {"state": "planned", **made.to_dict(), **more}
+        self.results["plan"] = {
+            "state": "planned",
+            **made.to_dict(),
+            "reserved": [],
+            "alternates": [],
+            **more,
+        }
 
     def record(self, instance: str, status: str, **more: Any) -> None:
         """Add an evacuation of ours, ten minutes old."""

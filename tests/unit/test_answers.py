@@ -151,6 +151,7 @@ class WordsTest(base.BaseTestCase):
         ({"badRequest": {"code": 400, "message": "in use"}}, "in use"),
         ({"code": 503, "message": "in use"}, "in use"),
         ({"error": "in use"}, "in use"),
+        ({"errors": [{"status": 403, "detail": "in use"}]}, "in use"),
         ("in use", "in use"),
     )
     @ddt.unpack

@@ -421,14 +421,24 @@ class ReservedTest(PlanningTestCase):
         self.assertEqual(2, result["capacity"]["waves"][0]["fits"])
         self.assertEqual("open", self.gate(result, "capacity")["state"])
 
+    def test_others_that_would_do_are_named_apart(self) -> None:
+        wanted = {"host": "c9", "provider": "p9", "reason": "spare c9"}
+        self.assertEqual([wanted], self.plan()["alternates"])
+
     def test_none_if_there_is_room(self) -> None:
         self.placement.free["p2"] = {"VCPU": 2}
-        self.assertEqual([], self.plan()["reserved"])
+        result = self.plan()
+        self.assertEqual([], result["reserved"])
+        self.assertEqual([], result["alternates"])
 
     def test_none_that_nova_does_not_know(self) -> None:
         del self.nova.providers["c8"]
-        self.assertEqual(["c9"], [r["host"] for r in self.plan()["reserved"]])
+        result = self.plan()
+        self.assertEqual(["c9"], [r["host"] for r in result["reserved"]])
+        self.assertEqual([], result["alternates"])
 
     def test_none_if_placement_does_not_tell(self) -> None:
         self.placement.fails["candidates"] = errors.Unavailable("busy")
-        self.assertEqual([], self.plan()["reserved"])
+        result = self.plan()
+        self.assertEqual([], result["reserved"])
+        self.assertEqual([], result["alternates"])

@@ -170,6 +170,27 @@ class EnableTest(StandbyTestCase):
                 result["warnings"],
             )
 
+    def test_next_one_is_taken_instead_of_one_that_is_taken(self) -> None:
+        self.two()
+        self.planned(facts.verdict(), reserved=[SPARE], alternates=[SECOND])
+        self.claimed_by(OTHER, "RUNNING")
+        result = self.enable()
+        self.assertEqual([SECOND], result["enabled"])
+        self.assertEqual(
+            [f"reserved host c9 is taken by execution {OTHER}"],
+            result["warnings"],
+        )
+        self.assertEqual(["enable c8"], self.nova.writes)
+
+    def test_next_one_is_left_alone_if_the_first_is_to_be_had(self) -> None:
+        self.two()
+        self.planned(facts.verdict(), reserved=[SPARE], alternates=[SECOND])
+        result = self.enable()
+        self.assertEqual([SPARE], result["enabled"])
+        self.assertEqual([], result["warnings"])
+        self.assertEqual([], self.placement.traits_["p8"])
+        self.assertEqual(["enable c9"], self.nova.writes)
+
     def test_one_that_nova_refuses_to_enable_is_given_back_too(self) -> None:
         """It is claimed by then, so the report has to drop that."""
         self.two()
