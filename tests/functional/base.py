@@ -57,8 +57,9 @@ class FunctionalTest(base.BaseTestCase):
         flavor: Any = None,
         image: Any = None,
         volume: bool = False,
+        until: str = "ACTIVE",
     ) -> Any:
-        """An instance that is active on this host."""
+        """An instance that is active on this host, or in another state."""
         how: dict[str, Any] = {
             "image": image or self.nova.glance.find_image("tiny")
         }
@@ -73,7 +74,16 @@ class FunctionalTest(base.BaseTestCase):
             **how,
         )
         self._booted.append(instance)
-        return self.wait_for_state(instance, "ACTIVE")
+        if until == "BUILD":
+            return self.wait_until(
+                lambda: (
+                    (now := self.nova.servers.get(instance.id)).status == until
+                    and getattr(now, "OS-EXT-STS:task_state") == "spawning"
+                    and now
+                ),
+                f"{name} is being built",
+            )
+        return self.wait_for_state(instance, until)
 
     def flavor(
         self, name: str, *, ram: int = 64, disk: int = 1, **specs: str

@@ -175,6 +175,8 @@ class TestStates(PolicyTest):
         self.nova.servers.lock(locked)
         self.nova.servers.reset_state(broken)
         self.resize_to_c1(resized)
+        self.lab.control("c1", spawn_delay=300)
+        building = self.boot("building", "c1", until="BUILD")
         self.lose("c1")
         self.nova.servers.shelve(shelved)
 
@@ -188,13 +190,22 @@ class TestStates(PolicyTest):
                 "rescued": "left",
                 "resized": "left",
                 "broken": "left",
+                "building": "left",
                 "locked": "recovered",
                 "shelved": "recovered",
             },
             self.outcomes(left),
         )
-        for instance in (paused, suspended, rescued, resized, broken):
+        for instance in (
+            paused,
+            suspended,
+            rescued,
+            resized,
+            broken,
+            building,
+        ):
             self.assertEqual("c1", self.now(instance)[1])
+        self.assertIn("it never ran", self.outcome(left, "building")["reason"])
 
         execution = self.recover(
             policy={"unevacuable": "reset", "resized": "confirm"}
