@@ -169,7 +169,9 @@ def _switches(facts: Facts) -> Iterable[tuple[str, str]]:
     prior = fencing.prior_reason(facts.service) or ""
     found = _IN_REASON.search(prior)
     if found:
-        yield "the disabled reason of its service", found["until"] or "true"
+        # It may end the sentence.
+        until = (found["until"] or "true").rstrip(".")
+        yield "the disabled reason of its service", until
 
 
 def _time(text: str) -> datetime.datetime | None:

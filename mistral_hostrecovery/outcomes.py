@@ -40,7 +40,7 @@ def conclude(
         case Next.WAIT | Next.UNCLEAR:
             outcome = "unfinished"
             reason = (
-                f"{reason}; the recovery ended before that, so look at it in"
+                f"{reason}; the recovery ended before that; look at it in"
                 " Nova first"
             )
         case _:

@@ -101,7 +101,9 @@ class ConfirmFailedHost(action.HostRecoveryAction):
             "host": service.host,
             "lost_hosts": sorted(fencing.lost(services)),
             "policy": settings.to_dict(),
-            "deadline": clock.stamp(self._deadline(call)),
+            "deadline": clock.stamp(
+                clock.later(self._began_at(call), settings.deadline)
+            ),
             "failed_at": self.failed_at,
             "prior_reason": fencing.prior_reason(service),
             "can_halt": nova.can_halt,

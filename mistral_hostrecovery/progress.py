@@ -196,7 +196,7 @@ def worth_a_look(
     for verdict in verdicts:
         records = facts.evacuations.get(verdict.instance, ())
         if records and under_way(records[0], facts.lost_hosts):
-            busy |= last or verdict.wave == rules.wave
+            busy |= last or rules.wave in (verdict.wave, verdict.start)
         elif _may_have_to_act(verdict, facts, rules):
             return True
         elif records and records[0].id > rules.baseline:

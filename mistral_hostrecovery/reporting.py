@@ -96,7 +96,7 @@ class ReportRecovery(action.HostRecoveryAction):
                 self._patient(call, exc)
                 hosts = ", ".join(spare["host"] for spare in taken)
                 warnings.append(
-                    f"not given back: reserved hosts {hosts}: {exc}"
+                    f"not all given back of reserved hosts {hosts}: {exc}"
                 )
         if host.get("dry_run"):
             given_back = [

@@ -42,28 +42,41 @@ class EnableReservedHosts(action.HostRecoveryAction):
         )
         if doubt:
             raise errors.Refused(doubt)
-        enabled: list[Mapping[str, Any]] = []
-        warnings = []
         planned = call.mistral.result(self.plan)
-        wanted = planned["reserved"]
-        for spare in [*wanted, *planned["alternates"]]:
-            if len(enabled) == len(wanted):
+        candidates = [*planned["reserved"], *planned["alternates"]]
+        # What an earlier run has claimed is ours, enabled or not, and is
+        # given back in the end.
+        ours = [spare for spare in candidates if _holds(call, spare)]
+        free = [spare for spare in candidates if spare not in ours]
+        serving = 0
+        warnings = []
+        for spare in [*ours, *free]:
+            if serving == len(planned["reserved"]):
                 break
             name = spare["host"]
+            service = services.get(name)
             try:
-                service = services.get(name)
                 why_not = _why_not_claimed(call, spare["provider"], service)
                 if why_not is None and service is not None:
-                    # Ours: it is given back in the end, whatever comes now.
-                    enabled.append(spare)
+                    if spare not in ours:
+                        ours.append(spare)
                     if service.disabled:
                         nova.enable(service)
                     LOG.info("reserved host %s is enabled", name)
+                    serving += 1
             except errors.Refused as exc:
                 why_not = f"can't be taken: {exc}"
             if why_not is not None:
                 warnings.append(f"reserved host {name} {why_not}")
-        return {"state": "enabled", "enabled": enabled, "warnings": warnings}
+        return {"state": "enabled", "enabled": ours, "warnings": warnings}
+
+
+def _holds(call: action.Call, spare: Mapping[str, Any]) -> bool:
+    try:
+        traits, _ = call.placement().traits(spare["provider"])
+    except errors.Refused:
+        return False
+    return reserved.claim(call.owner()) in traits
 
 
 def _why_not_claimed(

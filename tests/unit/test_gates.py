@@ -225,7 +225,7 @@ class SuspendedTest(base.BaseTestCase):
             self.assertIn(text, warning)
             self.assertIn("neither true nor a time: ignored", warning)
 
-    @ddt.data("{}, disk 3", "({})", "{}; {}", "ann: {}\tdisk 3")
+    @ddt.data("{}, disk 3", "({})", "{}; {}", "ann: {}\tdisk 3", "{}. Disk 3")
     def test_what_ends_a_value_in_a_reason(self, reason: str) -> None:
         for value in ("true", "2030-01-01T12:00:01Z"):
             text = f"{gates.SUSPENDED_KEY}={value}"
@@ -233,10 +233,8 @@ class SuspendedTest(base.BaseTestCase):
             self.assertTrue(found.closed, found.saw)
             self.assertTrue(found.saw.endswith(f"={value}"), found.saw)
 
-    @ddt.data("true.", "2030-01-01T12:00:01Z.", "yes", "1")
-    def test_other_punctuation_in_a_reason_is_a_warning(
-        self, value: str
-    ) -> None:
+    @ddt.data("yes", "1", "true!")
+    def test_other_values_in_a_reason_are_a_warning(self, value: str) -> None:
         found = self.by_reason(f"{gates.SUSPENDED_KEY}={value} disk 3")
         self.assertFalse(found.closed)
         (warning,) = gates.warnings([found])

@@ -169,7 +169,7 @@ class ReportTest(runs.RunTestCase):
         self.assertEqual("recovered", found["state"])
         self.assertEqual(2, found["counts"]["recovered"])
         self.assertEqual(
-            ["not given back: reserved hosts c9, c8: no right"],
+            ["not all given back of reserved hosts c9, c8: no right"],
             found["warnings"],
         )
         self.assertNotIn("reserved_hosts", found)

@@ -134,11 +134,11 @@ class EnableTest(StandbyTestCase):
         self.assertEqual([], self.nova.writes)
 
     def test_one_that_is_gone_from_nova_is_left_alone(self) -> None:
-        """Also one that was ours by then."""
+        """One that was ours by then is given back in the end."""
         self.nova.others = []
-        for _ in range(2):
+        for ours in ([], [SPARE]):
             result = self.enable()
-            self.assertEqual([], result["enabled"])
+            self.assertEqual(ours, result["enabled"])
             self.assertEqual(
                 ["reserved host c9 is gone from Nova"], result["warnings"]
             )
@@ -200,6 +200,24 @@ class EnableTest(StandbyTestCase):
         self.assertEqual(
             ["reserved host c8 can't be taken: no right"], result["warnings"]
         )
+
+    def test_one_that_nova_refuses_to_enable_makes_room_for_the_next(
+        self,
+    ) -> None:
+        self.two()
+        self.planned(facts.verdict(), reserved=[SPARE], alternates=[SECOND])
+        self.nova.fails["enable c9"] = errors.Refused("no right")
+        self.assertEqual([SPARE, SECOND], self.enable()["enabled"])
+        self.assertEqual(["enable c8"], self.nova.writes)
+
+    def test_what_an_earlier_run_claimed_is_not_lost(self) -> None:
+        """By now the one that was taken then is free."""
+        self.two()
+        self.planned(facts.verdict(), reserved=[SPARE], alternates=[SECOND])
+        self.placement.traits_["p8"] = [reserved.claim(OWN)]
+        self.assertEqual([SECOND], self.enable()["enabled"])
+        self.assertEqual([], self.claims())
+        self.assertEqual(["enable c8"], self.nova.writes)
 
     def test_nova_that_does_not_answer_is_asked_again(self) -> None:
         self.two()
