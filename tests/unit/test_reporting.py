@@ -182,7 +182,8 @@ class ReportTest(runs.RunTestCase):
         found = self.with_spares(enabled)
         self.assertEqual(2, found["counts"]["recovered"])
         self.assertEqual(
-            ["not given back: reserved hosts c9, c8: busy"], found["warnings"]
+            ["not all given back of reserved hosts c9, c8: busy"],
+            found["warnings"],
         )
 
     def test_spares_are_given_back_though_nova_shows_no_outcome(self) -> None:

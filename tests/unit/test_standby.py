@@ -208,7 +208,7 @@ class EnableTest(StandbyTestCase):
         self.planned(facts.verdict(), reserved=[SPARE], alternates=[SECOND])
         self.nova.fails["enable c9"] = errors.Refused("no right")
         self.assertEqual([SPARE, SECOND], self.enable()["enabled"])
-        self.assertEqual(["enable c8"], self.nova.writes)
+        self.assertEqual(["enable c9", "enable c8"], self.nova.writes)
 
     def test_what_an_earlier_run_claimed_is_not_lost(self) -> None:
         """By now the one that was taken then is free."""
