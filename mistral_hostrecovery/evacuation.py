@@ -29,6 +29,9 @@ from mistral_hostrecovery import storage
 
 LOG = logging.getLogger(__name__)
 
+#: After a round in which nothing could be asked, the next one waits so long.
+IDLE_SECONDS = 30.0
+
 #: States in which Nova evacuates an instance as it is.
 _EVACUABLE = frozenset({"active", "stopped", "error"})
 
@@ -140,9 +143,11 @@ class Evacuate(action.HostRecoveryAction):
                 **turn,
                 **memory.to_dict(),
             )
+        idle = not (sent.accepted or sent.refused or acts)
         return {
             "state": "asked",
             "settled": True,
+            **({"idle_at": clock.stamp(clock.now())} if idle else {}),
             **turn,
             **memory.to_dict(),
         }
@@ -169,7 +174,8 @@ class Evacuate(action.HostRecoveryAction):
         earlier = memory_module.Memory.from_dict(
             observation.result(call, self.evacuated)
         )
-        unclear = dict(said.unclear)
+        # Also what a wave before this one may have sent.
+        unclear = {**earlier.unclear, **said.unclear}
         grace = settings.answer_grace
         if "dead_run_at" in call.carried:
             # The run before died and may have asked for anything.
@@ -306,6 +312,15 @@ class WaitForState(action.HostRecoveryAction):
             ),
         )
         if looked.turn is barrier.Turn.WAIT:
+            return action.again(told)
+        idle_at = earlier.get("idle_at")
+        if (
+            looked.turn is barrier.Turn.AGAIN
+            and looked.wave == self.wave
+            and idle_at is not None
+            and clock.now() < clock.later(clock.parse(idle_at), IDLE_SECONDS)
+        ):
+            # The two looks at Nova differ; each turn costs Mistral two tasks.
             return action.again(told)
         if looked.turn is barrier.Turn.AGAIN:
             return {"state": "again", "wave": looked.wave, "progress": told}

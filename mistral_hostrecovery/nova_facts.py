@@ -46,7 +46,9 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
         vm_state=vm_state,
         task_state=raw.get("OS-EXT-STS:task_state"),
         volume_backed=raw.get("image") == "",
-        deleted=vm_state == "deleted" or raw.get("status") == "DELETED",
+        # Nova hides also what it deletes in its own time.
+        deleted=vm_state in ("deleted", "soft-delete")
+        or raw.get("status") == "DELETED",
         launched=raw.get("OS-SRV-USG:launched_at", True) is not None,
         fault=_fault(raw.get("fault") or {}),
         metadata=raw.get("metadata", {}),

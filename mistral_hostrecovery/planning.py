@@ -163,7 +163,7 @@ class PlanRecovery(action.HostRecoveryAction):
         surroundings = self._surroundings(call, aggregates)
         try:
             providers = nova.hypervisors()
-            shapes = self._shapes(call, providers, surroundings)
+            shapes = self._shapes(call, providers, made, surroundings)
             rooms = _rooms(call, set(shapes.values()))
         except (errors.Unavailable, errors.Refused) as exc:
             return _Room(
@@ -213,19 +213,22 @@ class PlanRecovery(action.HostRecoveryAction):
         self,
         call: action.Call,
         providers: Mapping[str, str],
+        made: plan.Plan,
         surroundings: plan.Surroundings,
     ) -> dict[str, capacity.Shape]:
+        """Return what each instance needs that is to be recovered."""
         provider = providers.get(self.host["host"])
         if provider is None:
             return {}
         held = call.placement().allocations(provider)
+        planned = {v.instance for v in made.recover}
         listed = listing.candidates(call.mistral.result(self.instances))
         return {
             candidate.id: capacity.shape(
                 held[candidate.id], plan.traits(candidate, surroundings)
             )
             for candidate in listed
-            if candidate.id in held
+            if candidate.id in planned & held.keys()
         }
 
 

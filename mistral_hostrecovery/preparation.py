@@ -99,7 +99,7 @@ class ConfirmFailedHost(action.HostRecoveryAction):
         confirmed = {
             "state": "confirmed",
             "host": service.host,
-            "lost_hosts": sorted(fencing.lost(services)),
+            "updated_at": service.updated_at.isoformat(),
             "policy": settings.to_dict(),
             "deadline": clock.stamp(
                 clock.later(self._began_at(call), settings.deadline)
@@ -123,7 +123,9 @@ class ConfirmFailedHost(action.HostRecoveryAction):
         if asserted is None:
             doubt: str | None = fencing.not_fenced(service)
         else:
-            doubt = fencing.why_not_silent(service, clock.now(), self.fenced)
+            # What the request said was true when it came.
+            fenced = self.fenced and not self.resumed
+            doubt = fencing.why_not_silent(service, clock.now(), fenced)
         if doubt is None:
             return {**confirmed, "fenced_by": asserted}
         give_up = clock.later(self._began_at(call), settings.fence_deadline)
@@ -184,7 +186,8 @@ class ListInstances(action.HostRecoveryAction):
         selected = nova.instance_ids(host, filters) if filters else None
         instances = nova.instances(host)
         migrations = nova.migrations(host, evacuations_only=False)
-        lost_hosts = frozenset(self.host["lost_hosts"])
+        # Last, for it also says if Nova could not see a part of the lists.
+        lost_hosts = fencing.lost(nova.services())
         moving = plan.moving_to(migrations, lost_hosts)
         evacuating = {
             instance
@@ -326,6 +329,11 @@ class IsolateHost(action.HostRecoveryAction):
         doubt = self._why_not(service, call.owner())
         if doubt:
             raise errors.Refused(doubt)
+        doubt = self._why_not_yet(service)
+        if doubt:
+            if clock.now() < self._deadline(call):
+                return action.again(doubt)
+            raise errors.Refused(doubt)
         if not service.forced_down:
             nova.force_down(service)
         if service.disabled_reason != reason:
@@ -350,3 +358,13 @@ class IsolateHost(action.HostRecoveryAction):
         if owner == own or not self.host.get("asserted"):
             return f"host {name} is no longer forced down: somebody cleared it"
         return fencing.why_not_silent(service, clock.now(), fenced=True)
+
+    def _why_not_yet(self, service: model.Service) -> str | None:
+        """Return why the host may have come back since it was confirmed.
+
+        Whoever changed its row meanwhile, an earlier run of this action
+        among them, a nova-compute that runs goes on changing it.
+        """
+        if service.updated_at.isoformat() == self.host["updated_at"]:
+            return None
+        return fencing.why_not_silent(service, clock.now(), fenced=False)

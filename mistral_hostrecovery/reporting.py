@@ -2,7 +2,7 @@
 
 """The action that says what became of each instance."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import datetime
 from typing import Any
 
@@ -84,20 +84,15 @@ class ReportRecovery(action.HostRecoveryAction):
                 outcomes = self._outcomes(call, name, made, planned, earlier)
             except (errors.Unavailable, errors.Refused) as exc:
                 self._patient(call, exc)
-                outcomes = outcomes_module.unknown(
-                    made.verdicts if made else ()
-                )
+                outcomes = self._without_nova(made, planned)
                 warnings.append(str(exc))
-        taken = spares.get("enabled", [])
-        if taken:
+        if planned.get("reserved") and planned["state"] == "planned":
+            taken = [*planned["reserved"], *planned["alternates"]]
             try:
-                given_back = standby.give_back(call, taken)
+                given_back = self._give_back(call, taken, spares)
             except (errors.Unavailable, errors.Refused) as exc:
                 self._patient(call, exc)
-                hosts = ", ".join(spare["host"] for spare in taken)
-                warnings.append(
-                    f"not all given back of reserved hosts {hosts}: {exc}"
-                )
+                warnings.append(f"not all reserved hosts given back: {exc}")
         if host.get("dry_run"):
             given_back = [
                 {"host": spare["host"], "state": "would be enabled"}
@@ -123,6 +118,33 @@ class ReportRecovery(action.HostRecoveryAction):
             },
             warnings=warnings,
         )
+
+    def _without_nova(
+        self, made: plan.Plan | None, planned: Mapping[str, Any]
+    ) -> list[model.Outcome]:
+        verdicts = made.verdicts if made else ()
+        if self.host.get("dry_run"):
+            return [outcomes_module.planned(v) for v in verdicts]
+        if planned.get("state") != "planned":
+            return [outcomes_module.not_begun(v) for v in verdicts]
+        return outcomes_module.unknown(verdicts)
+
+    def _give_back(
+        self,
+        call: action.Call,
+        taken: Sequence[Mapping[str, Any]],
+        spares: Mapping[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Give back what is ours, and tell of what a run before gave back."""
+        if self.host.get("dry_run"):
+            return []
+        told = standby.give_back(call, taken)
+        names = {spare["host"] for spare in told}
+        return told + [
+            {"host": spare["host"], "state": "given back or in use"}
+            for spare in spares.get("enabled", ())
+            if spare["host"] not in names
+        ]
 
     def _patient(
         self, call: action.Call, exc: errors.HostRecoveryError
@@ -155,6 +177,8 @@ class ReportRecovery(action.HostRecoveryAction):
             "appeared on the host after the plan was made: start the recovery"
             " again",
         )
+        # Nova may not see all of it.
+        nova.services()
         if self.host.get("dry_run"):
             return outcomes + [
                 outcomes_module.planned(v) for v in made.verdicts

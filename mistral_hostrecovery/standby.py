@@ -8,6 +8,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from mistral_hostrecovery import action
+from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import fencing
@@ -15,6 +16,9 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import reserved
 
 LOG = logging.getLogger(__name__)
+
+#: So long the instances wait for reserved hosts to be taken, in seconds.
+TROUBLE_SECONDS = 60.0
 
 
 class EnableReservedHosts(action.HostRecoveryAction):
@@ -35,6 +39,24 @@ class EnableReservedHosts(action.HostRecoveryAction):
         self.plan = plan
 
     def _perform(self, call: action.Call) -> Any:
+        try:
+            return self._enable(call)
+        except errors.Unavailable as exc:
+            now = clock.stamp(clock.now())
+            since = call.carried.get("trouble_since", now)
+            give_up = clock.later(clock.parse(since), TROUBLE_SECONDS)
+            if clock.now() < give_up:
+                return action.again(
+                    str(exc), exc.retry_after, trouble_since=since
+                )
+            # The report gives back what was claimed.
+            return {
+                "state": "enabled",
+                "enabled": [],
+                "warnings": [f"reserved hosts can't be taken: {exc}"],
+            }
+
+    def _enable(self, call: action.Call) -> Any:
         nova = call.cloud()
         services = {s.host: s for s in nova.services()}
         doubt = fencing.why_not_owned(
@@ -115,18 +137,29 @@ def give_back(
 ) -> list[dict[str, Any]]:
     """Disable the reserved hosts that were not needed, and drop the claims.
 
-    :param spares: those that hostrecovery.enable_reserved_hosts enabled.
-    :returns: what became of each, for the report.
+    One that does not carry our claim any more is somebody else's business.
+
+    :param spares: those that the plan names.
+    :returns: what became of each that was ours, for the report.
+    :raises errors.HostRecoveryError: one of them could not be given back;
+        the others are.
     """
     nova = call.cloud()
     services = {s.host: s for s in nova.services()}
     told = []
+    trouble: errors.HostRecoveryError | None = None
     for spare in spares:
-        service = services.get(spare["host"])
-        used = nova.arriving(spare["host"])
-        if not used and service is not None and not service.disabled:
-            nova.disable(service, spare["reason"] or "reserved")
-        _drop_claim(call, spare["provider"])
+        try:
+            if not _holds(call, spare):
+                continue
+            service = services.get(spare["host"])
+            used = nova.arriving(spare["host"])
+            if not used and service is not None and not service.disabled:
+                nova.disable(service, spare["reason"] or "reserved")
+            _drop_claim(call, spare["provider"])
+        except (errors.Unavailable, errors.Refused) as exc:
+            trouble = exc
+            continue
         told.append(
             {
                 "host": spare["host"],
@@ -134,6 +167,8 @@ def give_back(
                 "state": "stays enabled" if used else "given back",
             }
         )
+    if trouble:
+        raise trouble
     return told
 
 
@@ -141,7 +176,6 @@ def _drop_claim(call: action.Call, provider: str) -> None:
     placement = call.placement()
     mine = reserved.claim(call.owner())
     traits, generation = placement.traits(provider)
-    if mine in traits:
-        left = [trait for trait in traits if trait != mine]
-        placement.set_traits(provider, left, generation)
+    left = [trait for trait in traits if trait != mine]
+    placement.set_traits(provider, left, generation)
     placement.delete_trait(mine)
