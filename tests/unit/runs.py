@@ -271,7 +271,7 @@ class RunTestCase(base.BaseTestCase):
         self.host: dict[str, Any] = {
             "state": "confirmed",
             "host": "c1",
-            "lost_hosts": [],
+            "updated_at": self.nova.service.updated_at.isoformat(),
             "deadline": clock.stamp(ago(-3600)),
             "settled_at": None,
             "taken_from": None,

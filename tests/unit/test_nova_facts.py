@@ -45,7 +45,8 @@ class InstanceTest(base.BaseTestCase):
     @ddt.data(
         ({"OS-EXT-STS:vm_state": "deleted"}, True),
         ({"status": "DELETED"}, True),
-        ({"OS-EXT-STS:vm_state": "soft-delete"}, False),
+        ({"OS-EXT-STS:vm_state": "soft-delete"}, True),
+        ({"OS-EXT-STS:task_state": "soft-deleting"}, False),
         ({"OS-EXT-STS:vm_state": "active", "status": "ACTIVE"}, False),
     )
     @ddt.unpack

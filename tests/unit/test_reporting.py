@@ -6,9 +6,14 @@ from typing import Any
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import reporting
+from mistral_hostrecovery import reserved
 from tests.unit import facts
 from tests.unit import runs
 from tests.unit.runs import ago
+
+SPARE = {"host": "c9", "provider": "p9", "reason": "spare"}
+SECOND = {"host": "c8", "provider": "p8", "reason": None}
+OWN = reserved.claim("e1")
 
 
 class ReportTest(runs.RunTestCase):
@@ -123,20 +128,21 @@ class ReportTest(runs.RunTestCase):
         self.assertEqual(["of the plan", "of the spares"], found["warnings"])
 
     def test_spares_are_given_back(self) -> None:
-        spare = {"host": "c9", "provider": "p9", "reason": "spare"}
-        self.nova.others = [facts.service("c9", up=True)]
-        self.results["spares"] = {"enabled": [spare], "warnings": []}
-        self.results["evacuated"] = {"state": "asked", "settled": True}
-        found = self.perform(
-            reporting.ReportRecovery(
-                self.confirmed, "plan", "evacuated", spares="spares"
-            )
-        )
+        self.claimed(SPARE)
+        found = self.with_spares({"enabled": [SPARE], "warnings": []})
         self.assertEqual(
             [{"host": "c9", "used": False, "state": "given back"}],
             found["reserved_hosts"],
         )
         self.assertEqual(["disable c9: spare"], self.nova.writes)
+
+    def claimed(self, *spares: dict[str, Any]) -> None:
+        """Let the plan reserve these, and this recovery claim them."""
+        self.results["plan"]["reserved"] = list(spares)
+        self.placement.known.add(OWN)
+        for spare in spares:
+            self.nova.others.append(facts.service(spare["host"], up=True))
+            self.placement.traits_[spare["provider"]] = [OWN]
 
     def with_spares(self, result: Any, **more: Any) -> Any:
         self.results["spares"] = result
@@ -159,17 +165,15 @@ class ReportTest(runs.RunTestCase):
 
     def test_spares_that_are_not_given_back_are_a_warning(self) -> None:
         """What became of the instances is known all the same."""
-        spares = [
-            {"host": name, "provider": f"p-{name}", "reason": None}
-            for name in ("c9", "c8")
-        ]
+        spares = [SPARE, SECOND]
+        self.claimed(*spares)
         enabled = {"state": "enabled", "enabled": spares, "warnings": []}
         self.nova.fails["arriving"] = errors.Refused("no right")
         found = self.with_spares(enabled)
         self.assertEqual("recovered", found["state"])
         self.assertEqual(2, found["counts"]["recovered"])
         self.assertEqual(
-            ["not all given back of reserved hosts c9, c8: no right"],
+            ["not all reserved hosts given back: no right"],
             found["warnings"],
         )
         self.assertNotIn("reserved_hosts", found)
@@ -182,25 +186,20 @@ class ReportTest(runs.RunTestCase):
         found = self.with_spares(enabled)
         self.assertEqual(2, found["counts"]["recovered"])
         self.assertEqual(
-            ["not all given back of reserved hosts c9, c8: busy"],
+            ["not all reserved hosts given back: busy"],
             found["warnings"],
         )
 
     def test_spares_are_given_back_though_nova_shows_no_outcome(self) -> None:
-        spare = {"host": "c9", "provider": "p9", "reason": "spare"}
-        self.nova.others = [facts.service("c9", up=True)]
+        self.claimed(SPARE)
         self.nova.fails["instances"] = errors.Refused("no right")
-        found = self.with_spares({"enabled": [spare], "warnings": []})
+        found = self.with_spares({"enabled": [SPARE], "warnings": []})
         self.assertEqual(2, found["counts"]["unfinished"])
         self.assertEqual("given back", found["reserved_hosts"][0]["state"])
         self.assertEqual(["disable c9: spare"], self.nova.writes)
 
     def test_dry_run_names_the_spares_that_would_be_enabled(self) -> None:
-        reserved = [
-            {"host": name, "provider": f"p-{name}", "reason": None}
-            for name in ("c9", "c8")
-        ]
-        self.planned(facts.verdict(), reserved=reserved)
+        self.planned(facts.verdict(), reserved=[SPARE, SECOND])
         self.host["dry_run"] = True
         found = self.perform(reporting.ReportRecovery(self.confirmed, "plan"))
         self.assertEqual(

@@ -282,8 +282,10 @@ class WorkbookTest(base.BaseTestCase):
         for key in set(first["input"]) - {"dry_run"}:
             self.assertEqual(first["input"][key], again["input"][key])
         self.assertEqual(
-            ["list_instances"],
-            taken(again["on-success"], {"host": {"state": "confirmed"}}),
+            ["list_instances"], taken(again["on-success"], {"reason": None})
+        )
+        self.assertEqual(
+            [REPORT], taken(again["on-success"], {"reason": "why"})
         )
 
 
