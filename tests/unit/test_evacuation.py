@@ -208,6 +208,36 @@ class DoubtTest(EvacuationTestCase):
         self.evacuate()
         self.assertEqual(2, len(self.nova.asked))
 
+    def test_doubt_of_the_wave_before_goes_on(self) -> None:
+        """Its run ended refused or late, so that it was not waited for."""
+        until = clock.stamp(ago(-60))
+        self.results["round-1"] = {
+            "state": "refused",
+            "wave": 1,
+            "unclear": {"web": [until, facts.BASELINE]},
+        }
+        first = self.evacuate("round-1", wave=2)
+        self.assertEqual(["db"], self.nova.asked)
+        self.assertEqual(
+            {"web": [until, facts.BASELINE]}, first.error["unclear"]
+        )
+        # Also when this wave has doubts of its own.
+        db = {"db": [until, facts.BASELINE]}
+        result = self.evacuate("round-1", wave=2, unclear=db)
+        self.assertEqual(["db"], self.nova.asked)
+        self.assertEqual({"web", "db"}, set(result.error["unclear"]))
+
+    def test_later_doubt_about_the_same_instance_counts(self) -> None:
+        self.planned(facts.verdict())
+        for before, now, asked in ((-60, 1, ["web"]), (1, -60, [])):
+            self.nova.asked.clear()
+            self.results["round-1"] = {
+                "unclear": {"web": [clock.stamp(ago(before)), facts.BASELINE]}
+            }
+            newer = {"web": [clock.stamp(ago(now)), facts.BASELINE]}
+            self.evacuate("round-1", wave=2, unclear=newer)
+            self.assertEqual(asked, self.nova.asked)
+
     def test_refusal_in_doubt_is_not_settled(self) -> None:
         self.nova.service = facts.service(updated_at=ago(60))
         result = self.evacuate(unclear={"web": [clock.stamp(ago(-60)), 0]})
@@ -273,6 +303,50 @@ class WaitForStateTest(EvacuationTestCase):
         self.record("db", "accepted", updated_at=ago(1))
         self.assertEqual("again", self.wait()["state"])
 
+    def failed(self) -> None:
+        self.record("web", "failed")
+        self.record("db", "accepted", updated_at=ago(1))
+
+    def test_idle_round_is_not_repeated_at_once(self) -> None:
+        """Its look at Nova and this one differ, which may go on for long."""
+        self.failed()
+        idle = self.wait(idle_at=clock.stamp(ago(28)))
+        self.assertTrue(idle.is_error())
+        self.assertIn("host c1", idle.error["again"])
+        result = self.wait(idle_at=clock.stamp(ago(30)))
+        self.assertEqual(("again", 1), (result["state"], result["wave"]))
+
+    def test_idle_round_does_not_outlive_the_deadline(self) -> None:
+        self.failed()
+        self.host["deadline"] = clock.stamp(ago(1))
+        result = self.wait(idle_at=clock.stamp(ago(1)))
+        self.assertEqual("done", result["state"])
+
+    def test_round_in_which_nothing_was_asked_says_so(self) -> None:
+        self.planned(facts.verdict())
+        busy = self.evacuate()
+        self.assertEqual(["web"], self.nova.asked)
+        self.assertNotIn("idle_at", busy)
+        self.record("web", "accepted", updated_at=ago(1))
+        idle = self.evacuate()
+        self.assertEqual("asked", idle["state"])
+        age = clock.now() - clock.parse(idle["idle_at"])
+        self.assertLess(age.total_seconds(), 5)
+
+    def test_refusal_or_a_start_is_not_idle(self) -> None:
+        self.planned(facts.verdict())
+        self.nova.fails["evacuate web"] = errors.EvacuationRefused("no")
+        self.assertNotIn("idle_at", self.evacuate())
+        self.planned(facts.verdict(disk="volume", halted=True, start=2))
+        self.nova.here = []
+        self.record("web", "done")
+        self.nova.changed["web"] = facts.instance(
+            host="c4", vm_state="stopped"
+        )
+        result = self.evacuate(wave=2)
+        self.assertIn("start web", self.nova.writes)
+        self.assertNotIn("idle_at", result)
+
     def test_nothing_is_asked_again_after_a_refusal(self) -> None:
         for name in ("web", "db"):
             self.record(name, "failed")
@@ -320,6 +394,11 @@ class WaveTest(EvacuationTestCase):
     def test_next_wave_begins_when_this_one_has_ended(self) -> None:
         self.moved("web")
         result = self.wait()
+        self.assertEqual(("again", 2), (result["state"], result["wave"]))
+
+    def test_next_wave_begins_also_after_an_idle_round(self) -> None:
+        self.moved("web")
+        result = self.wait(idle_at=clock.stamp(ago(1)))
         self.assertEqual(("again", 2), (result["state"], result["wave"]))
 
     def test_next_wave_waits_for_this_one(self) -> None:

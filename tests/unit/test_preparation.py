@@ -154,6 +154,24 @@ class ConfirmTest(runs.RunTestCase):
         self.mistral.began_at["t1"] = ago(301)
         self.assertEqual("refused", self.confirm(resumed=True)["state"])
 
+    def test_request_says_nothing_of_what_happened_behind_a_gate(self) -> None:
+        """The host that was off when it came may be back by now."""
+        self.execution = runs.execution(created_at=ago(9000))
+        self.mistral.began_at["t1"] = ago(10)
+        self.nova.service = facts.service(forced_down=True, updated_at=ago(5))
+        self.assertEqual("confirmed", self.confirm(fenced=True)["state"])
+        result = self.confirm(fenced=True, resumed=True)
+        self.assertTrue(result.is_error())
+        self.assertIn("changed 5 s ago", result.error["again"])
+        self.mistral.began_at["t1"] = ago(301)
+        result = self.confirm(fenced=True, resumed=True)
+        self.assertEqual("refused", result["state"])
+        # It is still the request that says so once the host is silent.
+        self.nova.service = facts.service(forced_down=True, updated_at=ago(16))
+        result = self.confirm(fenced=True, resumed=True)
+        self.assertEqual("confirmed", result["state"])
+        self.assertEqual("the request says fenced: true", result["fenced_by"])
+
     def test_mistral_that_is_away_is_asked_again(self) -> None:
         """Also when it has to tell since when that lasts."""
         self.execution = runs.execution(created_at=ago(9000))
@@ -222,6 +240,42 @@ class IsolateTest(runs.RunTestCase):
         )
         self.assertEqual("isolated", self.isolate()["state"])
         self.assertEqual([], self.nova.writes)
+
+    def test_at_once_if_nothing_changed_since_it_was_confirmed(self) -> None:
+        """However young the change is that was looked at then."""
+        self.row(forced_down=True, updated_at=ago(2))
+        row = self.nova.service.updated_at.isoformat()
+        self.assertEqual("isolated", self.isolate(updated_at=row)["state"])
+        self.assertEqual(["disable c1: hostrecovery e1"], self.nova.writes)
+
+    def test_host_that_changed_has_to_be_silent_first(self) -> None:
+        """Behind a gate it may have come back; the request knew nothing."""
+        for age in (0, 14):
+            self.row(forced_down=True, updated_at=ago(age))
+            result = self.isolate()
+            self.assertTrue(result.is_error())
+            self.assertIn(f"changed {age} s ago", result.error["again"])
+            self.assertEqual([], self.nova.writes)
+        self.row(forced_down=True, updated_at=ago(15))
+        self.assertEqual("isolated", self.isolate()["state"])
+        self.assertEqual(["disable c1: hostrecovery e1"], self.nova.writes)
+
+    def test_own_writes_of_a_run_that_died_are_waited_for_too(self) -> None:
+        self.row(
+            forced_down=True,
+            disabled=True,
+            disabled_reason="hostrecovery e1",
+            updated_at=ago(1),
+        )
+        self.assertTrue(self.isolate().is_error())
+        self.assertEqual([], self.nova.writes)
+
+    def test_host_that_goes_on_changing_is_refused_in_the_end(self) -> None:
+        self.row(forced_down=True, updated_at=ago(1))
+        early = clock.stamp(ago(-5))
+        self.assertTrue(self.isolate(deadline=early).is_error())
+        late = clock.stamp(ago(1))
+        self.assertIn("the host runs", self.refused(deadline=late))
 
     def refused(self, **host: Any) -> str:
         error = self.assertRaises(errors.Refused, lambda: self.isolate(**host))
@@ -347,6 +401,16 @@ class ListTest(runs.RunTestCase):
         self.list()
         calls = self.nova.calls
         self.assertLess(calls.index("instances"), calls.index("migrations"))
+
+    def test_services_are_asked_for_after_all_lists(self) -> None:
+        """Only they tell that Nova could not see a part of these."""
+        self.list(name="web")
+        calls = self.nova.calls
+        self.assertEqual(1, calls.count("services"))
+        for name in ("instance_ids", "instances", "migrations"):
+            self.assertLess(calls.index(name), calls.index("services"))
+        self.nova.fails["services"] = errors.Unavailable("no cell")
+        self.assertRaises(errors.Unavailable, self.list)
 
     def test_image_that_is_gone_is_a_warning(self) -> None:
         self.nova.here = [facts.instance(image="i9")]

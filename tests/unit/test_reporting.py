@@ -64,6 +64,51 @@ class ReportTest(runs.RunTestCase):
         self.assertEqual("failed", found["state"])
         self.assertEqual(2, found["counts"]["unfinished"])
 
+    def test_services_are_asked_for_after_the_list(self) -> None:
+        """Only they tell that Nova could not see a part of it."""
+        self.report()
+        calls = self.nova.calls
+        self.assertIn("services", calls)
+        self.assertLess(calls.index("instances"), calls.index("services"))
+        self.nova.fails["services"] = errors.Unavailable("no cell")
+        self.assertRaises(errors.Unavailable, self.report)
+
+    def away(self, **host: Any) -> tuple[str, list[tuple[str, str]]]:
+        """Report without Nova, long after the deadline."""
+        self.planned(
+            facts.verdict(),
+            facts.verdict(instance="db", recover=False, reason="it is paused"),
+            state=host.pop("plan", "planned"),
+        )
+        self.host |= {"deadline": clock.stamp(ago(301)), **host}
+        self.nova.fails["instances"] = errors.Unavailable("busy")
+        found = self.perform(
+            reporting.ReportRecovery(self.confirmed, "plan", reason="why")
+        )
+        self.assertEqual(["busy"], found["warnings"])
+        return found["state"], [
+            (o["instance"], o["outcome"]) for o in found["outcomes"]
+        ]
+
+    def test_without_nova_a_dry_run_is_still_a_plan(self) -> None:
+        for planned in ("planned", "refused"):
+            self.assertEqual(
+                [("web", "planned"), ("db", "left")],
+                self.away(dry_run=True, plan=planned)[1],
+            )
+
+    def test_without_nova_what_was_not_begun_was_left(self) -> None:
+        for planned in ("paused", "refused"):
+            self.assertEqual(
+                ("refused", [("web", "left"), ("db", "left")]),
+                self.away(plan=planned),
+            )
+
+    def test_without_nova_what_was_begun_is_unknown(self) -> None:
+        self.assertEqual(
+            ("failed", [("web", "unfinished"), ("db", "left")]), self.away()
+        )
+
     def test_dry_run_lists_what_would_be_done(self) -> None:
         self.planned(
             facts.verdict(wave=2),
@@ -152,6 +197,63 @@ class ReportTest(runs.RunTestCase):
                 self.confirmed, "plan", "evacuated", spares="spares", **more
             )
         )
+
+    def test_spares_are_given_back_by_the_plan(self) -> None:
+        """Also when nobody knows what enable_reserved_hosts did."""
+        ended: list[Any] = [
+            {},
+            {"state": "refused", "reason": "the deadline has passed"},
+            {"state": "enabled", "enabled": [], "warnings": ["no Placement"]},
+        ]
+        for spares in [None, *ended]:
+            self.nova.others = []
+            self.nova.calls.clear()
+            self.claimed(SPARE, SECOND)
+            self.results["plan"] |= {
+                "reserved": [SPARE],
+                "alternates": [SECOND],
+            }
+            if spares is None:
+                # The task itself failed, so nothing names it.
+                self.results["evacuated"] = {"state": "asked"}
+                found = self.perform(
+                    reporting.ReportRecovery(
+                        self.confirmed, "plan", "evacuated"
+                    )
+                )
+            else:
+                found = self.with_spares(spares)
+            self.assertEqual(
+                [
+                    {"host": "c9", "used": False, "state": "given back"},
+                    {"host": "c8", "used": False, "state": "given back"},
+                ],
+                found["reserved_hosts"],
+            )
+            self.assertEqual(
+                ["disable c9: spare", "disable c8: reserved"],
+                self.nova.writes,
+            )
+            self.assertEqual({"p9": [], "p8": []}, self.placement.traits_)
+
+    def test_spares_that_a_run_before_gave_back_are_told(self) -> None:
+        self.claimed(SPARE)
+        self.placement.traits_["p9"] = []
+        found = self.with_spares({"enabled": [SPARE], "warnings": []})
+        self.assertEqual(
+            [{"host": "c9", "state": "given back or in use"}],
+            found["reserved_hosts"],
+        )
+        self.assertEqual([], self.nova.writes)
+
+    def test_spares_of_a_plan_that_was_not_begun_are_left_alone(self) -> None:
+        for change in ({"state": "paused"}, {"state": "refused"}):
+            self.claimed(SPARE)
+            self.results["plan"] |= change
+            found = self.with_spares({})
+            self.assertNotIn("reserved_hosts", found)
+            self.assertEqual([], self.placement.calls)
+            self.assertEqual([], self.nova.writes)
 
     def test_spares_that_were_refused_are_a_warning(self) -> None:
         found = self.with_spares(

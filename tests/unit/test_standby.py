@@ -6,6 +6,7 @@ import uuid
 
 import ddt
 
+from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import reserved
 from mistral_hostrecovery import standby
@@ -44,9 +45,9 @@ class StandbyTestCase(runs.RunTestCase):
                 execution, state=state
             )
 
-    def enable(self) -> Any:
+    def enable(self, **carried: Any) -> Any:
         return self.perform(
-            standby.EnableReservedHosts(self.confirmed, "plan")
+            standby.EnableReservedHosts(self.confirmed, "plan"), **carried
         )
 
     def asked_again(self) -> str:
@@ -232,6 +233,44 @@ class EnableTest(StandbyTestCase):
         self.nova.fails.clear()
         self.assertEqual([SPARE, SECOND], self.enable()["enabled"])
 
+    def failing(self, service: str) -> None:
+        busy = errors.Unavailable(f"{service} is busy", 7.0)
+        if service == "Nova":
+            self.nova.fails["services"] = busy
+        else:
+            self.placement.fails["traits"] = busy
+
+    @ddt.data("Nova", "Placement")
+    def test_instances_wait_a_minute_for_them(self, service: str) -> None:
+        self.failing(service)
+        first = self.enable()
+        self.assertTrue(first.is_error())
+        self.assertEqual(f"{service} is busy", first.error["again"])
+        self.assertIn("not_before", first.error)
+        since = clock.parse(first.error["trouble_since"])
+        self.assertLess((clock.now() - since).total_seconds(), 5)
+        # From run to run it is the first trouble that counts.
+        since = clock.stamp(runs.ago(58))
+        second = self.enable(trouble_since=since)
+        self.assertTrue(second.is_error())
+        self.assertEqual(since, second.error["trouble_since"])
+        last = self.enable(trouble_since=clock.stamp(runs.ago(60)))
+        self.assertEqual(
+            {
+                "state": "enabled",
+                "enabled": [],
+                "warnings": [
+                    f"reserved hosts can't be taken: {service} is busy"
+                ],
+            },
+            last,
+        )
+
+    def test_minute_does_not_count_once_they_can_be_taken(self) -> None:
+        result = self.enable(trouble_since=clock.stamp(runs.ago(90)))
+        self.assertEqual([SPARE], result["enabled"])
+        self.assertEqual([], result["warnings"])
+
     def test_one_that_is_taken_does_not_keep_the_others(self) -> None:
         self.claimed_by(OTHER, "RUNNING")
         self.nova.others.append(facts.service("c8", up=True, disabled=True))
@@ -315,4 +354,52 @@ class GiveBackTest(StandbyTestCase):
         self.placement.fails.clear()
         self.spare()
         self.assertEqual("given back", self.give_back()[0]["state"])
+        self.assertEqual([], self.claims())
+
+    def both(self) -> None:
+        """Let both spares be ours, c8 too."""
+        self.nova.others.append(facts.service("c8", up=True))
+        self.placement.traits_["p8"] = [reserved.claim(OWN)]
+
+    def give_back_both(self) -> Any:
+        with self.connected():
+            return standby.give_back(self.call(), [SPARE, SECOND])
+
+    def test_only_what_carries_our_claim_is_touched(self) -> None:
+        """The alternates of the plan may be anybody's."""
+        self.both()
+        for claims in ([], [reserved.claim(OTHER)]):
+            self.placement.traits_["p8"] = list(claims)
+            self.give_back_both()
+            self.assertEqual(claims, self.placement.traits_["p8"])
+        self.assertEqual(["disable c9: spare"], self.nova.writes)
+
+    def test_one_that_fails_does_not_keep_the_others(self) -> None:
+        self.both()
+        for problem in (errors.Unavailable("busy"), errors.Refused("no")):
+            self.nova.writes.clear()
+            self.nova.calls.clear()
+            self.placement.traits_["p9"] = [reserved.claim(OWN)]
+            self.placement.traits_["p8"] = [reserved.claim(OWN)]
+            self.placement.known.add(reserved.claim(OWN))
+            self.nova.fails = {"disable c9: spare": problem}
+            error = self.assertRaises(type(problem), self.give_back_both)
+            self.assertIs(problem, error)
+            self.assertIn("disable c8: reserved", self.nova.writes)
+            self.assertEqual([], self.placement.traits_["p8"])
+            # The one that failed is still ours, so the next run tries it.
+            self.assertEqual([OWN], self.claims())
+        self.nova.fails.clear()
+        self.assertEqual(
+            [{"host": "c9", "used": False, "state": "given back"}],
+            self.give_back_both(),
+        )
+
+    def test_dead_after_the_disabling_the_claim_is_dropped_later(self) -> None:
+        self.placement.fails["set_traits"] = errors.Unavailable("busy")
+        self.assertRaises(errors.Unavailable, self.give_back)
+        self.placement.fails.clear()
+        self.spare()
+        self.assertEqual("given back", self.give_back()[0]["state"])
+        self.assertEqual(["disable c9: spare"], self.nova.writes)
         self.assertEqual([], self.claims())

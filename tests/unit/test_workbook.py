@@ -288,6 +288,30 @@ class WorkbookTest(base.BaseTestCase):
             [REPORT], taken(again["on-success"], {"reason": "why"})
         )
 
+    def test_refused_resumption_reports_about_the_plan_that_was_made(
+        self,
+    ) -> None:
+        """What was confirmed before knows the policy and the host's name."""
+        before = {"state": "confirmed", "host": "c1", "deadline": "then"}
+        for result, host, reason in (
+            ({"state": "confirmed", "host": "c1"}, "new", None),
+            ({"state": "refused", "reason": "why"}, "old", "why"),
+            (
+                {"state": "refused", "host": "c1", "reason": "why"},
+                "old",
+                "why",
+            ),
+        ):
+            found = {
+                key: expressions.evaluate(
+                    said.replace("task().result", "$.result"),
+                    {"result": result, "host": before},
+                )
+                for key, said in tasks()["confirm_again"]["publish"].items()
+            }
+            wanted = result if host == "new" else before
+            self.assertEqual({"host": wanted, "reason": reason}, found)
+
 
 @ddt.ddt
 class TaskTest(base.BaseTestCase):
