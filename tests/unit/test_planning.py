@@ -372,6 +372,14 @@ class RoomTest(PlanningTestCase):
         self.assertEqual([], result["capacity"]["waves"])
         self.assertEqual("open", self.gate(result, "capacity")["state"])
 
+    def test_what_is_left_is_not_asked_about(self) -> None:
+        """Its size would count among those that are looked up."""
+        self.placement.held["p1"]["db"] = {"VCPU": 4}
+        self.results["disks"]["disks"]["db"] = ["local", "the request"]
+        result = self.plan()
+        self.assertEqual(1, self.placement.calls.count("candidates"))
+        self.assertEqual(1, result["capacity"]["waves"][0]["fits"])
+
     def test_equal_instances_are_asked_about_once(self) -> None:
         self.listed(*(f"i{n}" for n in range(50)))
         self.plan()
