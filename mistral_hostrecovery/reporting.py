@@ -82,6 +82,8 @@ class ReportRecovery(action.HostRecoveryAction):
         if name:
             try:
                 outcomes = self._outcomes(call, name, made, planned, earlier)
+                # Last: it says if Nova could not see a part of the lists.
+                call.cloud().services()
             except (errors.Unavailable, errors.Refused) as exc:
                 self._patient(call, exc)
                 outcomes = self._without_nova(made, planned)
@@ -177,8 +179,6 @@ class ReportRecovery(action.HostRecoveryAction):
             "appeared on the host after the plan was made: start the recovery"
             " again",
         )
-        # Nova may not see all of it.
-        nova.services()
         if self.host.get("dry_run"):
             return outcomes + [
                 outcomes_module.planned(v) for v in made.verdicts

@@ -46,8 +46,9 @@ class EnableReservedHosts(action.HostRecoveryAction):
             since = call.carried.get("trouble_since", now)
             give_up = clock.later(clock.parse(since), TROUBLE_SECONDS)
             if clock.now() < give_up:
+                left = (give_up - clock.now()).total_seconds()
                 return action.again(
-                    str(exc), exc.retry_after, trouble_since=since
+                    str(exc), min(exc.retry_after, left), trouble_since=since
                 )
             # The report gives back what was claimed.
             return {
@@ -95,9 +96,14 @@ class EnableReservedHosts(action.HostRecoveryAction):
 
 def _holds(call: action.Call, spare: Mapping[str, Any]) -> bool:
     try:
-        traits, _ = call.placement().traits(spare["provider"])
+        return _is_ours(call, spare)
     except errors.Refused:
+        # The attempt to claim it says why.
         return False
+
+
+def _is_ours(call: action.Call, spare: Mapping[str, Any]) -> bool:
+    traits, _ = call.placement().traits(spare["provider"])
     return reserved.claim(call.owner()) in traits
 
 
@@ -150,7 +156,7 @@ def give_back(
     trouble: errors.HostRecoveryError | None = None
     for spare in spares:
         try:
-            if not _holds(call, spare):
+            if not _is_ours(call, spare):
                 continue
             service = services.get(spare["host"])
             used = nova.arriving(spare["host"])
@@ -158,7 +164,9 @@ def give_back(
                 nova.disable(service, spare["reason"] or "reserved")
             _drop_claim(call, spare["provider"])
         except (errors.Unavailable, errors.Refused) as exc:
-            trouble = exc
+            # What may pass is worth another try.
+            if not isinstance(trouble, errors.Unavailable):
+                trouble = exc
             continue
         told.append(
             {
