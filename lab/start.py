@@ -202,6 +202,10 @@ class Start:
             shutil.rmtree(directory, ignore_errors=True)
 
 
+#: Nova's service_down_time here, and some more.
+DOWN_SECONDS = 25.0
+
+
 def wait_for_hosts(
     processes: process.Processes,
     hosts: tuple[str, ...],
@@ -211,8 +215,11 @@ def wait_for_hosts(
 
     Nova goes on counting a host as up for 20 s after it was killed, so a
     host that is just starting again may seem up and be down a moment later.
+    An administrator's change of a service looks like a heartbeat, so of a
+    host that began lately only what comes from now on counts.
     """
     admin = api.Admin()
+    now = time.time()
     deadline = time.monotonic() + seconds
     path = "/os-services?binary=nova-compute"
     while True:
@@ -221,11 +228,12 @@ def wait_for_hosts(
             for one in admin.get("nova", path)["services"]
             if one["state"] == "up"
         }
-        missing = [
-            host
-            for host in hosts
-            if beats.get(host, 0) < processes.began(services.compute(host))
-        ]
+        missing = []
+        for host in hosts:
+            began = processes.began(services.compute(host))
+            since = began if now - began > DOWN_SECONDS else max(began, now)
+            if beats.get(host, 0) < since:
+                missing.append(host)
         if not missing:
             return
         if time.monotonic() > deadline:
