@@ -18,12 +18,14 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import evacuation
 from mistral_hostrecovery import executions
+from mistral_hostrecovery import isolation
 from mistral_hostrecovery import notification
 from mistral_hostrecovery import planning
 from mistral_hostrecovery import preparation
 from mistral_hostrecovery import reporting
 from mistral_hostrecovery import returning
 from mistral_hostrecovery import standby
+from mistral_hostrecovery import waiting
 from tests.unit import standins
 
 ACTIONS = [
@@ -31,10 +33,10 @@ ACTIONS = [
     preparation.ListInstances,
     preparation.CheckSharedStorage,
     planning.PlanRecovery,
-    preparation.IsolateHost,
+    isolation.IsolateHost,
     standby.EnableReservedHosts,
     evacuation.Evacuate,
-    evacuation.WaitForState,
+    waiting.WaitForState,
     reporting.ReportRecovery,
     notification.Notify,
     returning.ReturnHost,

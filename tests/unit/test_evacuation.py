@@ -10,6 +10,7 @@ from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import evacuation
 from mistral_hostrecovery import policy
+from mistral_hostrecovery import waiting
 from tests.unit import facts
 from tests.unit import runs
 from tests.unit import standins
@@ -40,7 +41,7 @@ class EvacuationTestCase(runs.RunTestCase):
             **earlier,
         }
         return self.perform(
-            evacuation.WaitForState(self.confirmed, "plan", "evacuated", wave)
+            waiting.WaitForState(self.confirmed, "plan", "evacuated", wave)
         )
 
 
