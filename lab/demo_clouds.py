@@ -19,6 +19,7 @@ from lab import LabError
 from lab import cloud
 from lab import demo_clients
 from lab import demo_view
+from lab import making
 
 if TYPE_CHECKING:
     from keystoneauth1.session import Session
@@ -31,8 +32,6 @@ OPT_OUT = {"hostrecovery:recover": "false"}
 #: Of the flavor of the databases, which so have a wave of their own.
 FIRST = {"hostrecovery:priority": "900"}
 BOOT_SECONDS = 300
-#: Cinder's storage reports itself once in a minute.
-VOLUME_SECONDS = 90
 
 
 class Cloud(Protocol):
@@ -110,7 +109,11 @@ class Real:
                 request["image"] = None
                 request["flavor"] = nova.flavors.find(name="m1.volume")
                 request["flavor"].set_keys(FIRST)
-                request["block_device_mapping_v2"] = [self._volume()]
+                request["block_device_mapping_v2"] = [
+                    making.volume(
+                        self.session("admin", "admin"), self._progress
+                    )
+                ]
             # Nova numbers the names itself if there are several.
             name = kind if number > 1 else f"{kind}-1"
             nova.servers.create(name, **request)
@@ -118,50 +121,6 @@ class Real:
             if seen.name.startswith("standby"):
                 nova.servers.stop(seen.id)
                 self._wait(nova, count, {seen.id: "stopped"})
-
-    def _volume(self) -> dict[str, Any]:
-        """Make a volume to boot from; blank, as Cinder copies no image.
-
-        Right after its start Cinder's scheduler may not know the storage
-        yet, and then a volume is in error at once.
-        """
-        deadline = time.monotonic() + VOLUME_SECONDS
-        while (status := self._create_volume())[0] != "available":
-            if time.monotonic() > deadline:
-                raise LabError(f"Cinder makes no volume: it is {status[0]}.")
-            self._progress("  Cinder is not ready yet")
-            time.sleep(3)
-        self._cinder(
-            "POST",
-            f"/volumes/{status[1]}/action",
-            {"os-set_bootable": {"bootable": True}},
-        )
-        return {
-            "boot_index": 0,
-            "uuid": status[1],
-            "source_type": "volume",
-            "destination_type": "volume",
-            "delete_on_termination": True,
-        }
-
-    def _create_volume(self) -> tuple[str, str]:
-        """Return status and id of a new volume."""
-        body = {"volume": {"size": 1}}
-        made = self._cinder("POST", "/volumes", body)["volume"]
-        deadline = time.monotonic() + VOLUME_SECONDS
-        while made["status"] == "creating" and time.monotonic() < deadline:
-            time.sleep(0.2)
-            made = self._cinder("GET", f"/volumes/{made['id']}")["volume"]
-        return made["status"], made["id"]
-
-    def _cinder(self, method: str, path: str, body: Any = None) -> Any:
-        answer = self.session("admin", "admin").request(
-            path,
-            method,
-            json=body,
-            endpoint_filter={"service_type": "block-storage"},
-        )
-        return answer.json() if answer.content else None
 
     def _wait(
         self, nova: Any, count: int, states: dict[str, str]

@@ -4,6 +4,7 @@
 import time
 from typing import Any
 
+from lab import making
 from tests.contract import actions
 from tests.contract import answers
 from tests.contract import base
@@ -83,15 +84,7 @@ class Real(base.CloudContract):
             or self._flavor("m1.volume" if volume else "m1.tiny"),
         }
         if volume:
-            server["block_device_mapping_v2"] = [
-                {
-                    "boot_index": 0,
-                    "uuid": self._volume(),
-                    "source_type": "volume",
-                    "destination_type": "volume",
-                    "delete_on_termination": True,
-                }
-            ]
+            server["block_device_mapping_v2"] = [making.volume(self.admin)]
         else:
             server["imageRef"] = image or self._image()
         others = [other for other in NAMES if other != host]
@@ -158,49 +151,15 @@ class Real(base.CloudContract):
         tags: list[str] | None = None,
         **properties: str,
     ) -> str:
-        described = {
-            "name": name,
-            "disk_format": "raw",
-            "container_format": "bare",
-            "visibility": visibility,
-            "tags": tags or [],
+        made = making.image(
+            self.admin,
+            name,
+            visibility=visibility,
+            tags=tags or [],
             **properties,
-        }
-        made = self.ask("image", "/v2/images", "POST", body=described)
-        self.assertEqual(201, made.status_code, made.text)
-        path = f"/v2/images/{made.json()['id']}"
-        self.addCleanup(self.ask, "image", path, "DELETE")
-        uploaded = self.admin.put(
-            f"{path}/file",
-            data=bytes(1024),
-            endpoint_filter={"service_type": "image"},
-            headers={"Content-Type": "application/octet-stream"},
         )
-        self.assertEqual(204, uploaded.status_code)
-        return str(made.json()["id"])
-
-    def _volume(self) -> str:
-        """A blank one: the lab's Cinder has nothing to put an image on."""
-
-        def cinder(method: str, path: str, **body: Any) -> Any:
-            return self.admin.request(
-                path,
-                method,
-                json=body or None,
-                endpoint_filter={"service_type": "block-storage"},
-            )
-
-        answer = cinder("POST", "/volumes", volume={"size": 1})
-        path = f"/volumes/{answer.json()['volume']['id']}"
-        self.wait(
-            "available",
-            lambda: (
-                cinder("GET", path).json()["volume"]["status"] == "available"
-            ),
-        )
-        bootable = {"os-set_bootable": {"bootable": True}}
-        cinder("POST", f"{path}/action", **bootable)
-        return path.rsplit("/", 1)[1]
+        self.addCleanup(self.ask, "image", f"/v2/images/{made}", "DELETE")
+        return made
 
     def offload(self, instance: str) -> None:
         self.assertEqual(202, self.action(instance, shelve=None)[0])

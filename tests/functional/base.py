@@ -13,6 +13,7 @@ from novaclient import exceptions
 from oslotest import base
 
 from lab import cloud
+from lab import making
 
 NOVA_VERSION = "2.93"
 
@@ -64,7 +65,10 @@ class FunctionalTest(base.BaseTestCase):
             "image": image or self.nova.glance.find_image("tiny")
         }
         if volume:
-            how = {"image": None, "block_device_mapping_v2": [self._volume()]}
+            how = {
+                "image": None,
+                "block_device_mapping_v2": [making.volume(self.lab.session())],
+            }
             flavor = flavor or self.nova.flavors.find(name="m1.volume")
         instance = self.nova.servers.create(
             name,
@@ -97,22 +101,11 @@ class FunctionalTest(base.BaseTestCase):
 
     def image(self, name: str, **properties: str) -> Any:
         """A public image with properties, gone after the test."""
-        described = {
-            "name": name,
-            "disk_format": "raw",
-            "container_format": "bare",
-            "visibility": "public",
-            **properties,
-        }
-        made = self.ask("image", "POST", "/v2/images", json=described)["id"]
-        self.addCleanup(self.ask, "image", "DELETE", f"/v2/images/{made}")
-        self.ask(
-            "image",
-            "PUT",
-            f"/v2/images/{made}/file",
-            data=bytes(1024),
-            headers={"Content-Type": "application/octet-stream"},
-        )
+        session = self.lab.session()
+        made = making.image(session, name, **properties)
+        glance = {"service_type": "image"}
+        path = f"/v2/images/{made}"
+        self.addCleanup(session.delete, path, endpoint_filter=glance)
         return self.nova.glance.find_image(made)
 
     def aggregate(self, name: str, *hosts: str, **metadata: str) -> Any:
@@ -124,37 +117,6 @@ class FunctionalTest(base.BaseTestCase):
             self.addCleanup(made.remove_host, host)
         made.set_metadata(metadata)
         return made
-
-    def ask(self, service: str, method: str, path: str, **request: Any) -> Any:
-        """The body of an answer to an administrator."""
-        answer = self.lab.session().request(
-            path,
-            method,
-            endpoint_filter={"service_type": service, "interface": "public"},
-            **request,
-        )
-        return answer.json() if answer.content else None
-
-    def _volume(self) -> dict[str, Any]:
-        body = {"volume": {"size": 1}}
-        made = self.ask("block-storage", "POST", "/volumes", json=body)
-        path = f"/volumes/{made['volume']['id']}"
-
-        def available() -> bool:
-            found = self.ask("block-storage", "GET", path)["volume"]
-            self.assertNotEqual("error", found["status"])
-            return bool(found["status"] == "available")
-
-        self.wait_until(available, "the volume is available")
-        bootable = {"os-set_bootable": {"bootable": True}}
-        self.ask("block-storage", "POST", f"{path}/action", json=bootable)
-        return {
-            "boot_index": 0,
-            "uuid": made["volume"]["id"],
-            "source_type": "volume",
-            "destination_type": "volume",
-            "delete_on_termination": True,
-        }
 
     def wait_for_state(
         self, instance: Any, state: str, not_on: str = ""
