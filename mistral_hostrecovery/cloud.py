@@ -1,50 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""The only module that talks to Nova.
+"""What recovery asks of Nova; nobody else asks.
 
 Everything else sees facts (:mod:`model`) and this package's errors.
-
-Nova API versions are chosen per request: 2.13 where Nova is to fail rather
-than lose a root disk, 2.95 where an evacuated instance is to end stopped,
-else the newest that is known here and below that.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 import datetime
 import enum
 from typing import Any, Protocol
 import urllib.parse
-
-from keystoneauth1 import exceptions as ksa_exc
-from novaclient import api_versions
-from novaclient import client
 
 from mistral_hostrecovery import answers
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import model
+from mistral_hostrecovery import nova_api
 from mistral_hostrecovery import nova_facts
-
-#: Services by UUID and forced_down in one call (Nova 2.53, Pike).
-OLDEST = api_versions.APIVersion("2.53")
-#: The last one in which an evacuated instance ends as it was ...
-NEWEST = api_versions.APIVersion("2.94")
-#: ... and the first one in which it ends stopped (Yoga).
-HALTING = api_versions.APIVersion("2.95")
-#: The last one that takes onSharedStorage, and fails where the
-#: destination does not see the disk instead of making a new one (2.14).
-GUARDED = api_versions.APIVersion("2.13")
-#: From here on lists of migrations come in pages.
-_PAGED_MIGRATIONS = api_versions.APIVersion("2.59")
-
-PAGE = 1000
 
 #: Without one of each Nova carries nothing out.
 _CONTROL = frozenset({"nova-scheduler", "nova-conductor"})
-
-#: Asked once per process and endpoint: it changes only with an upgrade.
-_newest_offered: dict[str, api_versions.APIVersion] = {}
 
 
 class Evacuation(enum.Enum):
@@ -124,27 +100,23 @@ class NovaCloud:
     """:class:`Cloud` over python-novaclient and keystoneauth."""
 
     def __init__(self, session: config.Session) -> None:
-        self._session = session
-        self._settings = config.settings()
-        offered = _newest(self._client(api_versions.APIVersion("2.1")))
-        self._version = min(offered, NEWEST)
-        self._can_halt = bool(offered >= HALTING)
+        self._api = nova_api.NovaApi(session)
 
     @property
     def can_halt(self) -> bool:
         """Whether this Nova can leave an evacuated instance stopped."""
-        return self._can_halt
+        return self._api.can_halt
 
     def services(self) -> list[model.Service]:
         """Return the nova-compute services of all hosts."""
         query = {"binary": "nova-compute"}
-        return _computes(self._list("/os-services", "services", query))
+        return _computes(self._api.list("/os-services", "services", query))
 
     def services_and_control(
         self,
     ) -> tuple[list[model.Service], dict[str, bool]]:
         """Return those, and whether a scheduler is up, and a conductor."""
-        found = list(self._list("/os-services", "services", {}))
+        found = list(self._api.list("/os-services", "services", {}))
         up: dict[str, bool] = {}
         for raw in found:
             binary = raw["binary"]
@@ -158,14 +130,14 @@ class NovaCloud:
 
         A host with several hypervisors (Ironic) has nothing to evacuate.
         """
-        found = self._list("/os-hypervisors/detail", "hypervisors", {})
+        found = self._api.list("/os-hypervisors/detail", "hypervisors", {})
         return {raw["service"]["host"]: raw["id"] for raw in found}
 
     def instances(self, host: str) -> list[model.Instance]:
         """Return the instances of all projects on *host*."""
         # Without all_tenants Nova lists only the caller's own project.
         query = {"all_tenants": 1, "host": host}
-        found = self._list("/servers/detail", "servers", query)
+        found = self._api.list("/servers/detail", "servers", query)
         return [nova_facts.instance(raw) for raw in found]
 
     def instance_ids(self, host: str, filters: Mapping[str, Any]) -> set[str]:
@@ -174,14 +146,16 @@ class NovaCloud:
         :raises errors.Refused: Nova knows no such filter.
         """
         query = {**filters, "all_tenants": 1, "host": host}
-        return {raw["id"] for raw in self._list("/servers", "servers", query)}
+        return {
+            raw["id"] for raw in self._api.list("/servers", "servers", query)
+        }
 
     def changed_instances(
         self, since: datetime.datetime
     ) -> dict[str, model.Instance]:
         """Return every instance that changed since, also deleted ones."""
         query = {"all_tenants": 1, "changes-since": clock.stamp(since)}
-        found = self._list("/servers/detail", "servers", query)
+        found = self._api.list("/servers/detail", "servers", query)
         return {raw["id"]: nova_facts.instance(raw) for raw in found}
 
     def migrations(
@@ -191,7 +165,7 @@ class NovaCloud:
         query: dict[str, Any] = {"source_compute": host}
         if evacuations_only:
             query["migration_type"] = "evacuation"
-        found = self._list("/os-migrations", "migrations", query)
+        found = self._api.list("/os-migrations", "migrations", query)
         return [nova_facts.migration(raw) for raw in found]
 
     def arriving(self, host: str) -> bool:
@@ -199,9 +173,9 @@ class NovaCloud:
         query = {"host": host, "all_tenants": 1, "limit": 1}
         subject = f"the servers of host {host}"
         path = f"/servers?{urllib.parse.urlencode(query)}"
-        if self._call("GET", path, subject)["servers"]:
+        if self._api.call("GET", path, subject)["servers"]:
             return True
-        found = self._list("/os-migrations", "migrations", {"host": host})
+        found = self._api.list("/os-migrations", "migrations", {"host": host})
         return any(
             raw["status"] not in model.OVER and raw["dest_compute"] == host
             for raw in found
@@ -211,12 +185,12 @@ class NovaCloud:
         """Return all host aggregates."""
         return [
             nova_facts.aggregate(raw)
-            for raw in self._list("/os-aggregates", "aggregates", {})
+            for raw in self._api.list("/os-aggregates", "aggregates", {})
         ]
 
     def force_down(self, service: model.Service) -> None:
         """Tell Nova that the host is fenced, whatever its reports say."""
-        self._call(
+        self._api.call(
             "PUT",
             f"/os-services/{service.id}",
             f"forcing down host {service.host}",
@@ -229,7 +203,7 @@ class NovaCloud:
         :raises errors.Refused: its nova-compute has not cleaned up yet what
             was evacuated from it.
         """
-        self._call(
+        self._api.call(
             "PUT",
             f"/os-services/{service.id}",
             f"clearing forced down of host {service.host}",
@@ -238,7 +212,7 @@ class NovaCloud:
 
     def disable(self, service: model.Service, reason: str) -> None:
         """Keep Nova from placing instances on the host."""
-        self._call(
+        self._api.call(
             "PUT",
             f"/os-services/{service.id}",
             f"disabling host {service.host}",
@@ -247,7 +221,7 @@ class NovaCloud:
 
     def enable(self, service: model.Service) -> None:
         """Let Nova place instances on the host."""
-        self._call(
+        self._api.call(
             "PUT",
             f"/os-services/{service.id}",
             f"enabling host {service.host}",
@@ -264,30 +238,17 @@ class NovaCloud:
         :raises errors.Refused: Nova would refuse every instance.
         """
         guarded = how is Evacuation.GUARDED
-        nova = self._client(
+        response = self._api.post_once(
             {
-                Evacuation.GUARDED: GUARDED,
-                Evacuation.PLAIN: self._version,
-                Evacuation.HALTED: HALTING,
-            }[how]
+                Evacuation.GUARDED: nova_api.GUARDED,
+                Evacuation.PLAIN: self._api.version,
+                Evacuation.HALTED: nova_api.HALTING,
+            }[how],
+            f"/servers/{instance}/action",
+            {"evacuate": {"onSharedStorage": True} if guarded else {}},
+            timeout,
+            f"the evacuation of {instance}",
         )
-        with answers.translated("Keystone", "a token"):
-            self._session.get_token()
-        try:
-            response, _ = nova.client.request(
-                f"/servers/{instance}/action",
-                "POST",
-                body={
-                    "evacuate": {"onSharedStorage": True} if guarded else {}
-                },
-                timeout=timeout,
-                raise_exc=False,
-            )
-        except ksa_exc.ClientException as exc:
-            raise errors.AnswerLost(
-                f"Nova's answer to the evacuation of {instance} was lost:"
-                f" {exc}"
-            ) from exc
         if response.status_code >= 400:
             raise _evacuation_error(instance, response)
 
@@ -310,65 +271,12 @@ class NovaCloud:
         self._act(instance, "confirming the resize of", body)
 
     def _act(self, instance: str, doing: str, body: Any) -> None:
-        self._call(
+        self._api.call(
             "POST",
             f"/servers/{instance}/action",
             f"{doing} instance {instance}",
             body=body,
         )
-
-    def _client(self, version: api_versions.APIVersion) -> Any:
-        return client.Client(
-            version,
-            session=self._session,
-            endpoint_type=self._settings.valid_interfaces,
-            region_name=self._settings.region_name,
-            endpoint_override=self._settings.endpoint_override,
-            # Nothing is sent twice behind our back: a second evacuate of an
-            # instance wrecks the first.  Mistral runs the action again.
-            connect_retries=0,
-            status_code_retries=0,
-        )
-
-    def _list(
-        self, path: str, key: str, query: Mapping[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the items of a list, page by page as Nova's links say."""
-        paged = key == "servers" or (
-            key == "migrations" and self._version >= _PAGED_MIGRATIONS
-        )
-        paged = paged or key == "hypervisors"
-        query = {**query, "limit": PAGE} if paged else dict(query)
-        subject = _subject(key, query)
-        while True:
-            url = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-            body = self._call("GET", url, subject)
-            yield from body[key]
-            if not any(
-                link["rel"] == "next" for link in body.get(f"{key}_links", ())
-            ):
-                return
-            marker = "uuid" if key == "migrations" else "id"
-            query["marker"] = body[key][-1][marker]
-
-    def _call(
-        self, method: str, url: str, subject: str, **request: Any
-    ) -> Any:
-        """Return the body of Nova's answer.
-
-        Not through novaclient's managers: their exceptions have lost the
-        Retry-After header.
-        """
-        nova = self._client(self._version)
-        with answers.translated("Nova", subject):
-            response, body = nova.client.request(
-                url, method, raise_exc=False, **request
-            )
-        if response.status_code == 406:
-            raise _downgraded(response)
-        if response.status_code >= 400:
-            raise answers.refusal("Nova", subject, response)
-        return body
 
 
 def _computes(found: Iterable[dict[str, Any]]) -> list[model.Service]:
@@ -383,43 +291,13 @@ def _computes(found: Iterable[dict[str, Any]]) -> list[model.Service]:
     return [nova_facts.service(raw) for raw in services]
 
 
-def _newest(nova: Any) -> api_versions.APIVersion:
-    """Return the newest API version that this Nova offers.
-
-    :raises errors.Refused: it offers none that is new enough.
-    """
-    with answers.translated("Nova", "its API versions"):
-        endpoint = nova.client.get_endpoint()
-        if endpoint not in _newest_offered:
-            current = nova.versions.get_current()
-            # A Nova without microversions names none.
-            _newest_offered[endpoint] = api_versions.APIVersion(
-                current.version or "2.0"
-            )
-    newest = _newest_offered[endpoint]
-    if newest < OLDEST:
-        raise errors.Refused(
-            f"Nova offers API versions up to {newest.get_string()}, recovery"
-            f" needs {OLDEST.get_string()} (Pike): upgrade Nova"
-        )
-    return newest
-
-
-def _downgraded(response: Any) -> errors.Unavailable:
-    """Nova knows less than before; the next run asks for its versions."""
-    _newest_offered.clear()
-    return errors.Unavailable(
-        f"Nova has other API versions than before: {answers.words(response)}"
-    )
-
-
 def _evacuation_error(
     instance: str, response: Any
 ) -> errors.HostRecoveryError:
     """Return what Nova's answer to an evacuate request means."""
     status, said = response.status_code, answers.words(response)
     if status == 406:
-        return _downgraded(response)
+        return nova_api.downgraded(response)
     if status == 404:
         return errors.InstanceGone("deleted during the recovery")
     if status == 400 and "is still in use" in said:
@@ -433,8 +311,3 @@ def _evacuation_error(
     if status in (401, 403, 429):
         return answers.refusal("Nova", f"evacuating {instance}", response)
     return errors.EvacuationRefused(f"Nova refused ({status}): {said}")
-
-
-def _subject(key: str, query: Mapping[str, Any]) -> str:
-    host = query.get("host") or query.get("source_compute")
-    return f"the {key} of host {host}" if host else f"the {key}"

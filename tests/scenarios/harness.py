@@ -39,9 +39,9 @@ from lab.simulation import server
 from mistral_hostrecovery import action
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
-from mistral_hostrecovery import cloud as cloud_client
 from mistral_hostrecovery import config
 from mistral_hostrecovery import executions
+from mistral_hostrecovery import nova_api
 from tests.scenarios import WORKBOOK
 
 #: What a claim of a reserved host is called: it names the execution.
@@ -146,7 +146,7 @@ class Harness:
         self._server.app = app
         self._server._server.wsgi_app = app
         # The executor lives on, but this is another Nova.
-        cloud_client._newest_offered.clear()
+        nova_api._newest_offered.clear()
         return cloud
 
     def run(

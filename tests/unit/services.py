@@ -10,8 +10,8 @@ from keystoneauth1.identity import v3
 from oslotest import base
 from requests_mock.contrib import fixture as requests_mock_fixture
 
-from mistral_hostrecovery import cloud
 from mistral_hostrecovery import config
+from mistral_hostrecovery import nova_api
 from tests.unit import standins
 
 KEYSTONE = "https://keystone.example/v3"
@@ -23,7 +23,7 @@ GLANCE = "https://glance.example"
 class ServicesTestCase(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
-        cloud._newest_offered.clear()
+        nova_api._newest_offered.clear()
         self.web = self.useFixture(
             requests_mock_fixture.Fixture(case_sensitive=True)
         )

@@ -424,7 +424,7 @@ class EvacuateTest(CloudTestCase):
 
     def test_no_token_means_that_nothing_was_sent(self) -> None:
         nova = self.connect()
-        nova._session.invalidate()
+        nova._api._session.invalidate()
         self.web.post(f"{KEYSTONE}/auth/tokens", status_code=503)
         self.assertRaises(
             errors.Unavailable, nova.evacuate, "web", GUARDED, 20.0
