@@ -7,16 +7,13 @@ the same on every machine.  The only thing changed in the workbook is that
 its retries do not wait; the seconds pass in the cloud instead.
 """
 
-import contextlib
 import dataclasses
 import datetime
 import functools
-import http.server
 import json
 import pathlib
 import re
 import tempfile
-import threading
 import time
 from typing import Any
 from unittest import mock
@@ -27,7 +24,6 @@ from keystoneauth1.identity import v3
 from mistral_lib import actions
 from mistral_lib import utils as mistral_utils
 from mistralclient.api import client as mistral_client
-from oslo_config import cfg
 from oslo_utils import timeutils
 
 from lab import onebox
@@ -43,9 +39,8 @@ from mistral_hostrecovery import config
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import nova_api
 from tests.scenarios import WORKBOOK
-
-#: What a claim of a reserved host is called: it names the execution.
-CLAIM = re.compile("CUSTOM_HOSTRECOVERY_[0-9A-F]{32}")
+from tests.scenarios import telling
+from tests.scenarios import webhooks
 
 DELAY = re.compile(r"delay: (\d+)")
 
@@ -171,7 +166,7 @@ class Harness:
         killer = _Killer(cloud.clock, kill_after)
         webhook = case.get("webhook")
         with (
-            _receiver(webhook) as self._received,
+            webhooks.receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
             mock.patch.object(batch, "SENDERS", 1),
             mock.patch.object(
@@ -218,9 +213,9 @@ class Harness:
         return Result(
             ended.state,
             report,
-            _collapsed([CLAIM.sub("<claim>", line) for line in made])
-            + [_readable(line, cloud) for line in told]
-            + _told(ended, report, cloud)
+            telling.collapsed(made)
+            + [telling.readable(line, cloud) for line in told]
+            + telling.told(ended, report, cloud)
             + self._messages(webhook),
             killer.seen,
             cloud,
@@ -349,92 +344,5 @@ def _pause(error: Any, virtual: Clock) -> float:
     return (clock.parse(until) - virtual.now()).total_seconds()
 
 
-@contextlib.contextmanager
-def _receiver(webhook: Any) -> Any:
-    """Take messages where the case has a webhook that answers so."""
-    received: list[Any] = []
-    if not webhook:
-        yield received
-        return
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            size = int(self.headers["Content-Length"])
-            received.append(json.loads(self.rfile.read(size)))
-            self.send_response(webhook["status"])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Keep the test's output clean."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{httpd.server_port}/a-secret-token"
-        config.settings()
-        cfg.CONF.set_override("webhook_url", url, config.GROUP)
-        try:
-            yield received
-        finally:
-            cfg.CONF.clear_override("webhook_url", config.GROUP)
-            httpd.shutdown()
-
-
 def mistral_json(text: str | None) -> Any:
     return json.loads(text) if text else None
-
-
-def _collapsed(lines: list[str]) -> list[str]:
-    """Write lines that repeat themselves once, with how often."""
-    collapsed: list[str] = []
-    at = 0
-    while at < len(lines):
-        for size in (1, 2, 3, 4):
-            block = lines[at : at + size]
-            times = 1
-            while lines[at + times * size :][:size] == block:
-                times += 1
-            if times > 1:
-                break
-        else:
-            size, times = 1, 1
-        collapsed += lines[at : at + size]
-        if times > 1:
-            what = "this" if size == 1 else f"these {size} lines"
-            collapsed.append(f"  ({what} x{times})")
-        at += size * times
-    return collapsed
-
-
-def _told(execution: Any, report: Any, cloud: cloud_module.Cloud) -> list[str]:
-    lines = [f"execution: {execution.state}"]
-    if report is None:
-        state_info = _readable(str(execution.state_info), cloud)
-        return [*lines, f"no report: {state_info}"]
-    lines.append(f"report: {report['state']}: {report['reason']}")
-    for gate in report.get("gates", []):
-        if gate["state"] == "closed":
-            what = f"{gate['gate']} is closed, {gate['action']}"
-            lines.append(f"gate {what}: {gate['saw']}")
-    waves = report.get("waves", [])
-    for wave in waves if len(waves) > 1 else []:
-        lines.append(", ".join(f"{k} {v}" for k, v in wave.items()))
-    for spare in report.get("reserved_hosts", []):
-        lines.append(f"reserved host {spare['host']}: {spare['state']}")
-    lines += [f"warning: {text}" for text in report.get("warnings", [])]
-    for outcome in sorted(report.get("outcomes", []), key=lambda o: o["name"]):
-        where = outcome.get("destination")
-        on = f" on {where}" if where else ""
-        lines.append(
-            f"{outcome['name']}: was {outcome['was']},"
-            f" {outcome['outcome']}{on}: {outcome['reason']}"
-        )
-    for instance in sorted(cloud.instances.values(), key=lambda i: i.name):
-        running = ", ".join(cloud.running(instance.id)) or "nowhere"
-        lines.append(f"{instance.name}: runs {running}")
-    return [_readable(line, cloud) for line in lines]
-
-
-def _readable(line: str, cloud: cloud_module.Cloud) -> str:
-    line = CLAIM.sub("<claim>", calls.readable(line, cloud))
-    return calls.TIME.sub("<time>", line)
