@@ -17,16 +17,22 @@ from mistral_hostrecovery import errors
 #: Worth another try: too many requests, a server's own failures.
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
+#: Where the actions' credentials are.
+_CREDENTIALS = "the credentials in mistral.conf"
+
 #: Longest message of a service that is passed on.
 _WORDS_LENGTH = 300
 
 
 @contextlib.contextmanager
-def translated(service: str, subject: str) -> Iterator[None]:
+def translated(
+    service: str, subject: str, credentials: str = _CREDENTIALS
+) -> Iterator[None]:
     """Turn a client's error into ours.
 
     :param service: who was asked, e.g. ``Nova``.
     :param subject: what was asked, e.g. ``the instances of host c1``.
+    :param credentials: where they are configured.
     :raises errors.Unavailable: the same call may succeed later.
     :raises errors.Refused: it will not.
     """
@@ -34,9 +40,9 @@ def translated(service: str, subject: str) -> Iterator[None]:
         yield
     except ksa_exc.HttpError as exc:
         if exc.response is not None:
-            raise refusal(service, subject, exc.response) from exc
+            raise refusal(service, subject, exc.response, credentials) from exc
         raise _refusal(
-            service, subject, exc.http_status, str(exc), 0.0
+            service, subject, exc.http_status, str(exc), 0.0, credentials
         ) from exc
     except (ksa_exc.ConnectionError, ksa_exc.DiscoveryFailure) as exc:
         # A Keystone that is down for a moment fails at its discovery.
@@ -44,16 +50,21 @@ def translated(service: str, subject: str) -> Iterator[None]:
             f"{service} did not answer about {subject}: {exc}"
         ) from exc
     except nova_exc.ClientException as exc:
-        raise _refusal(service, subject, exc.code, str(exc), 0.0) from exc
+        raise _refusal(
+            service, subject, exc.code, str(exc), 0.0, credentials
+        ) from exc
     except ksa_exc.ClientException as exc:
         raise errors.Refused(
             f"{service} cannot be asked about {subject}: {exc}; check"
-            " [hostrecovery] in mistral.conf and Keystone's catalogue"
+            f" {credentials} and Keystone's catalogue"
         ) from exc
 
 
 def refusal(
-    service: str, subject: str, response: Any
+    service: str,
+    subject: str,
+    response: Any,
+    credentials: str = _CREDENTIALS,
 ) -> errors.HostRecoveryError:
     """Return what an answer with an error status means."""
     return _refusal(
@@ -62,6 +73,7 @@ def refusal(
         response.status_code,
         words(response),
         seconds(response.headers.get("Retry-After")),
+        credentials,
     )
 
 
@@ -85,7 +97,12 @@ def words(response: Any) -> str:
 
 
 def _refusal(
-    service: str, subject: str, status: int, said: str, retry_after: float
+    service: str,
+    subject: str,
+    status: int,
+    said: str,
+    retry_after: float,
+    credentials: str,
 ) -> errors.HostRecoveryError:
     if status in TRANSIENT:
         return errors.Unavailable(
@@ -93,7 +110,7 @@ def _refusal(
             retry_after,
         )
     cure = {
-        401: "; check the credentials in mistral.conf",
+        401: f"; check {credentials}",
         403: "; give the service user the role that its policy asks for",
         404: "; check its endpoint in Keystone's catalogue",
     }.get(status, "")

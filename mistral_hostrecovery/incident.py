@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What to do next about a host that Pacemaker fenced.
+
+Pure: what Pacemaker and Mistral say in, one step out.  Whoever performs the
+steps may die after any of them: the next one comes to the same next step,
+because all that counts is in the incident, which Pacemaker keeps.
+
+An incident is one failure of one host.  Its id is made once from the fencing
+and is the id of the Mistral execution, so a request may be repeated by
+anybody, at any time, and starts one execution.
+
+This module is imported by each monitor of the agent: standard library only.
+"""
+
+from collections.abc import Iterable
+import dataclasses
+import datetime
+import json
+import re
+from typing import Any
+import uuid
+
+from mistral_hostrecovery import errors
+
+_NAMESPACE = uuid.UUID("2f6c1b7e-58b4-5f0f-9d5a-8f5c1f3f6a55")
+_VERSION = 1
+
+#: Longest attribute value, in bytes.
+SIZE = 255
+#: Longest host name that is sure to fit, whatever becomes of the incident.
+HOST_LENGTH = 90
+
+#: So often an execution that ended without a report is started anew.
+ATTEMPTS = 3
+
+RETURN_WORKFLOW = "host_recovery.return_host"
+
+# What is asked of Mistral.
+RECOVER = "recover"
+#: A dry run: the host was back before its recovery was requested.
+REPORT = "report"
+#: A recovery for which Pacemaker does not vouch: the host is back.
+UNFENCED = "unfenced"
+RETURN = "return"
+_KINDS = (RECOVER, REPORT, UNFENCED, RETURN)
+
+# How far it is.
+PENDING = "pending"
+STARTED = "started"
+ENDED = "ended"
+_STATES = (PENDING, STARTED, ENDED)
+
+#: States of an execution that it never leaves.
+FINAL = ("SUCCESS", "ERROR", "CANCELLED")
+#: How an incident ends whose executions all ended without a report.
+LOST = "LOST"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Incident:
+    """One failure of one host, and how far it is taken care of."""
+
+    id: str
+    #: When it was fenced, by Pacemaker's clock, in seconds since the epoch.
+    at: int
+    #: Nova's name of the host; None while it could not be found out.
+    host: str | None
+    shared: bool | None
+    kind: str = RECOVER
+    attempt: int = 1
+    state: str = PENDING
+    #: The fencing that was the latest one when the request was accepted.
+    covered: int = 0
+    #: How the execution ended.
+    end: str | None = None
+
+    @property
+    def execution(self) -> str:
+        """The id of the execution that is asked for now."""
+        if self.kind == RECOVER and self.attempt == 1:
+            return self.id
+        name = f"{self.kind}/{self.attempt}"
+        return str(uuid.uuid5(uuid.UUID(self.id), name))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Execution:
+    """What Mistral says about an execution."""
+
+    id: str
+    state: str
+    #: Mistral's words for its state.
+    why: str | None = None
+    #: State and reason of its report, None while there is none.
+    report: str | None = None
+    #: Why nothing happens in it any more, None if something does.
+    stuck: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Missing:
+    """Mistral has no such execution."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host:
+    """What is known about a host now."""
+
+    #: Its name in the cluster.
+    node: str
+    #: When it was fenced, 0 when it is back, None when Pacemaker does not say.
+    fenced: int | None
+    incident: Incident | None = None
+    #: Nova's name of it and where its disks are, or why that is not known.
+    host: str | None = None
+    shared: bool | None = None
+    problem: str | None = None
+    #: Mistral's answer about the execution of the incident, None if not asked.
+    answer: Execution | Missing | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator chose."""
+
+    #: Its name, so that two clusters never make the same id.
+    cluster: str = ""
+    late: str = REPORT
+    auto_return: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Save:
+    """Write the incident, before anything else."""
+
+    incident: Incident
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Close:
+    """Forget the incident."""
+
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    """Request the execution, if Pacemaker still says the same."""
+
+    incident: Incident
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """Ask Mistral about the execution."""
+
+    execution: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Nudge:
+    """Pause and resume the execution."""
+
+    execution: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel the execution."""
+
+    execution: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done about it in this pass; None: nothing is wrong."""
+
+    why: str | None
+
+
+Step = Save | Close | Start | Look | Nudge | Cancel | Wait
+
+
+def mint(cluster: str, host: Host) -> Incident:
+    """Return the incident of a host that was just fenced.
+
+    Whoever makes it from the same fencing makes the same.
+    """
+    if not host.fenced:
+        raise ValueError(f"{host.node} is not fenced")
+    name = f"{cluster}/{host.node}/{host.fenced}"
+    return Incident(
+        id=str(uuid.uuid5(_NAMESPACE, name)),
+        at=host.fenced,
+        host=host.host,
+        shared=host.shared,
+    )
+
+
+def why_held(hosts: Iterable[Host], max_hosts: int) -> str | None:
+    """Return why no further recovery may start, None if it may.
+
+    :param hosts: all that failed or have an incident.
+    :param max_hosts: how many may be recovered at once, 0 for any number.
+    """
+    failed = sum(
+        host.fenced is not None and host.fenced > 0
+        if host.incident is None
+        else host.incident.kind == RECOVER and host.incident.state != ENDED
+        for host in hosts
+    )
+    if not max_hosts or failed <= max_hosts:
+        return None
+    return (
+        f"{failed} hosts failed at once and max_hosts is {max_hosts}: find out"
+        " why, then raise max_hosts to have them recovered"
+    )
+
+
+def next_step(host: Host, rules: Rules, held: str | None = None) -> Step:
+    """Return what is to be done next about one host.
+
+    :param held: why no recovery may start now, from :func:`why_held`.
+    """
+    incident = host.incident
+    if incident is None:
+        if not host.fenced:
+            return Wait(None)
+        return Save(mint(rules.cluster, host), "was fenced: incident recorded")
+    if incident.state == PENDING:
+        return _pending(host, incident, rules, held)
+    if incident.state == STARTED:
+        return _started(host, incident, rules)
+    return _ended(host, incident, rules)
+
+
+def _pending(
+    host: Host, incident: Incident, rules: Rules, held: str | None
+) -> Step:
+    if isinstance(host.answer, Execution):
+        return Save(
+            dataclasses.replace(
+                incident, state=STARTED, covered=host.fenced or incident.at
+            ),
+            f"execution {incident.execution} is {host.answer.state}",
+        )
+    if host.fenced is None:
+        # After a full stop of the cluster. It may have been switched on
+        # meanwhile: what was fenced then need not be off now.
+        return Wait("waits until Pacemaker says whether the host is fenced")
+    if incident.host is None:
+        if host.problem:
+            return Wait(host.problem)
+        named = dataclasses.replace(
+            incident, host=host.host, shared=host.shared
+        )
+        return Save(named, f"is host {host.host} in Nova")
+    if (incident.kind == RECOVER) == bool(host.fenced):
+        held = held if incident.kind == RECOVER else None
+        return Wait(held) if held else Start(incident)
+    if host.answer is None:
+        # It may have been requested, and the answer was lost.
+        return Look(incident.execution)
+    if host.fenced:
+        return _fenced_again(host, rules)
+    return _late(incident, rules)
+
+
+def _late(incident: Incident, rules: Rules) -> Step:
+    """The host is back, and nobody asked for its recovery."""
+    why = "is back before its recovery could be requested"
+    if rules.late == "skip":
+        return Close(f"{why}: see whether instances on it stay off")
+    kind = UNFENCED if rules.late == "start" else REPORT
+    late = dataclasses.replace(incident, kind=kind, attempt=1)
+    return Save(late, f"{why}: request of kind {kind}")
+
+
+def _started(host: Host, incident: Incident, rules: Rules) -> Step:
+    answer = host.answer
+    if answer is None:
+        return Look(incident.execution)
+    if isinstance(answer, Missing):
+        return _again(incident, "is not known to Mistral any more")
+    if answer.state in FINAL:
+        if answer.report is None and answer.state != "CANCELLED":
+            why = f"ended in {answer.state} without a report"
+            return _again(incident, f"{why}: {answer.why or 'no reason'}")
+        return Save(
+            dataclasses.replace(incident, state=ENDED, end=answer.state),
+            f"execution {answer.id} ended in {answer.state}:"
+            f" {answer.report or 'no report'}",
+        )
+    if incident.kind != RECOVER and host.fenced:
+        return Cancel(answer.id, "the host was fenced again")
+    if answer.state == "PAUSED":
+        return Wait(
+            f"execution {answer.id} is paused"
+            f" ({answer.why or 'by an operator'}): resume or cancel it"
+        )
+    if answer.stuck:
+        return Nudge(answer.id, answer.stuck)
+    return Wait(f"execution {answer.id} is {answer.state}")
+
+
+def _again(incident: Incident, why: str) -> Step:
+    """An execution was lost: it says nothing about the instances."""
+    lost = f"execution {incident.execution} {why}"
+    if incident.attempt >= ATTEMPTS:
+        return Save(
+            dataclasses.replace(incident, state=ENDED, end=LOST),
+            f"{lost}; it was attempt {incident.attempt}, the last one: start"
+            " the workflow by hand",
+        )
+    return Save(
+        dataclasses.replace(
+            incident, state=PENDING, attempt=incident.attempt + 1
+        ),
+        f"{lost}: attempt {incident.attempt + 1} follows",
+    )
+
+
+def _ended(host: Host, incident: Incident, rules: Rules) -> Step:
+    told = f"execution {incident.execution} ended in {incident.end}"
+    if host.fenced is None:
+        return Wait(f"{told}; Pacemaker does not say whether the host is back")
+    if host.fenced:
+        if host.fenced == incident.covered:
+            return Wait(f"{told}; the host is not back yet")
+        return _fenced_again(host, rules)
+    returned = incident.kind == RECOVER and incident.end in FINAL
+    if returned and rules.auto_return and incident.end != "CANCELLED":
+        back = dataclasses.replace(
+            incident, kind=RETURN, attempt=1, state=PENDING, end=None
+        )
+        return Save(back, "is back: return_host is requested")
+    return Close(f"is back, {told}: incident closed")
+
+
+def _fenced_again(host: Host, rules: Rules) -> Step:
+    """A later fencing than the one that is taken care of.
+
+    Either the host came back and failed again, or Pacemaker confirmed the
+    same fencing once more, after its DC died. In the second case the new
+    execution finds nothing left to do.
+    """
+    return Save(mint(rules.cluster, host), "was fenced again: new incident")
+
+
+def request(incident: Incident, workflow: str) -> tuple[str, dict[str, Any]]:
+    """Return the workflow to start for an incident, and its input."""
+    asked: dict[str, Any] = {"search_opts": {"host": incident.host}}
+    if incident.kind == RETURN:
+        return RETURN_WORKFLOW, asked
+    asked["on_shared_storage"] = incident.shared
+    asked["fenced"] = incident.kind == RECOVER
+    moment = datetime.datetime.fromtimestamp(incident.at, datetime.UTC)
+    asked["failed_at"] = moment.isoformat(timespec="seconds")
+    if incident.kind == REPORT:
+        asked["dry_run"] = True
+    return workflow, asked
+
+
+def encode(incident: Incident) -> str:
+    """Return an incident as the value of a cluster attribute."""
+    fields = {
+        "v": _VERSION,
+        "id": incident.id,
+        "at": incident.at,
+        "st": incident.state,
+        "host": incident.host,
+        "shared": incident.shared,
+    }
+    for key, value, default in (
+        ("for", incident.kind, RECOVER),
+        ("n", incident.attempt, 1),
+        ("seen", incident.covered, 0),
+        ("end", incident.end, None),
+    ):
+        if value != default:
+            fields[key] = value
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def decode(text: str) -> Incident:
+    """Return the incident in the value of a cluster attribute.
+
+    :raises errors.Refused: it is none that this version can have written;
+        nobody guesses what it may have been.
+    """
+    try:
+        fields = json.loads(text)
+        version = fields.pop("v")
+        if version != _VERSION:
+            raise ValueError(f"version {version!r}")
+        incident = Incident(
+            id=fields.pop("id"),
+            at=fields.pop("at"),
+            state=fields.pop("st"),
+            host=fields.pop("host"),
+            shared=fields.pop("shared"),
+            kind=fields.pop("for", RECOVER),
+            attempt=fields.pop("n", 1),
+            covered=fields.pop("seen", 0),
+            end=fields.pop("end", None),
+        )
+        if fields:
+            raise ValueError(f"unknown {', '.join(map(repr, fields))}")
+        _check(incident)
+    except (ValueError, TypeError, AttributeError, KeyError) as exc:
+        raise errors.Refused(
+            f"the incident {text!r:.120} cannot be read ({exc}): see what"
+            " became of the host, then delete the attribute"
+        ) from exc
+    return incident
+
+
+def _check(incident: Incident) -> None:
+    """:raises ValueError: it says something that cannot be."""
+    known = (*FINAL, LOST)
+    for name, fine in (
+        ("id", isinstance(incident.id, str) and _UUID.fullmatch(incident.id)),
+        ("at", _whole(incident.at) and incident.at > 0),
+        ("st", incident.state in _STATES),
+        ("host", incident.host is None or _is_name(incident.host)),
+        ("shared", isinstance(incident.shared, bool | None)),
+        ("for", incident.kind in _KINDS),
+        ("n", _whole(incident.attempt) and 1 <= incident.attempt <= ATTEMPTS),
+        ("seen", _whole(incident.covered) and incident.covered >= 0),
+        ("end", (incident.end in known) == (incident.state == ENDED)),
+        # Only what has both was ever requested.
+        (
+            "host",
+            incident.state == PENDING
+            or None not in (incident.host, incident.shared),
+        ),
+    ):
+        if not fine:
+            raise ValueError(f"its {name} cannot be")
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= HOST_LENGTH

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One pass of the agent over all hosts that failed.
+
+Looks, lets :mod:`incident` decide, performs the step, until nothing is left to
+do now.  A pass may be killed anywhere: whatever it has done is in the CIB or
+in Mistral, and the next pass, on whichever controller, goes on from there.
+
+While nothing is wrong this costs one query of the CIB and no HTTP, and imports
+the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import random
+import re
+from typing import Protocol, TypeVar
+
+from mistral_hostrecovery import cluster
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import incident
+from mistral_hostrecovery import parameters
+
+#: More steps than any host needs in one pass.
+_STEPS = 12
+
+#: Longest status that is shown, in characters.
+_STATUS_LENGTH = 900
+
+Log = Callable[[str], None]
+T = TypeVar("T")
+
+
+class OutOfTime(BaseException):
+    """The time of a pass is over.
+
+    Raised by the agent's alarm wherever the pass is; not an Exception, so
+    that no library takes it for one of its own.
+    """
+
+
+class Pacemaker(Protocol):
+    """What a pass needs of the cluster: :class:`cluster.Cluster`."""
+
+    local: str
+
+    def view(self) -> cluster.View: ...
+
+    def save(self, node: str, name: str, value: str) -> None: ...
+
+    def forget(self, node: str, name: str) -> None: ...
+
+    def tell(self, text: str | None) -> None: ...
+
+
+class Mistral(Protocol):
+    """What a pass needs of Mistral: :class:`trigger.Mistral`."""
+
+    def start(
+        self,
+        execution_id: str,
+        workflow: str,
+        asked: Mapping[str, object],
+        *,
+        namespace: str,
+        environment: str,
+        description: str,
+    ) -> incident.Execution: ...
+
+    def look(
+        self, execution_id: str
+    ) -> incident.Execution | incident.Missing: ...
+
+    def set_state(self, execution_id: str, state: str) -> None: ...
+
+    def unfinished(self) -> list[str]: ...
+
+
+class Pass:
+    """One pass over all hosts."""
+
+    def __init__(
+        self,
+        settings: parameters.Parameters,
+        pacemaker: Pacemaker,
+        connect: Callable[[], Mistral],
+        log: Log,
+    ) -> None:
+        """
+        :param connect: makes a connection to Mistral, only when one is needed.
+        :param log: is told what is done and why.
+        """
+        self._settings = settings
+        self._pacemaker = pacemaker
+        self._connect = connect
+        self._log = log
+        self._mistral: Mistral | None = None
+        #: Why Mistral is not asked any more in this pass.
+        self._down: str | None = None
+        self._said: dict[str, str] = {}
+
+    def run(self, deep: bool = False) -> None:
+        """Do what can be done now for every host that failed.
+
+        :param deep: also look after executions that were started by hand.
+        :raises errors.Unavailable: the CIB cannot be read.
+        """
+        view = self._pacemaker.view()
+        if not view.quorate:
+            self._say("cluster", "no quorum, so nothing is done")
+            return self._tell(view)
+        try:
+            self._resume(view)
+            hosts = self._hosts(view)
+            held = incident.why_held(hosts, self._settings.max_hosts)
+            # One host about which Mistral gives no answer must not keep it
+            # from being asked about the others for ever.
+            random.shuffle(hosts)
+            for host in hosts:
+                self._take_care(host, view, held)
+            if deep:
+                self._look_after_others(hosts)
+        except OutOfTime:
+            self._say("pass", "its time is over, the next one goes on")
+        self._tell(view)
+
+    def _hosts(self, view: cluster.View) -> list[incident.Host]:
+        """Return those that failed or have an incident."""
+        selected = re.compile(self._settings.hosts)
+        hosts = []
+        for node in view.nodes.values():
+            known = node.permanent.get(cluster.INCIDENT)
+            if known is None:
+                chosen = node.remote and selected.fullmatch(node.name)
+                if not (chosen and node.fenced):
+                    continue
+            try:
+                hosts.append(self._host(node, known))
+            except errors.Refused as exc:
+                self._say(node.name, str(exc))
+        return hosts
+
+    def _host(self, node: cluster.Node, known: str | None) -> incident.Host:
+        host = incident.Host(
+            node=node.name,
+            fenced=node.fenced,
+            incident=None if known is None else incident.decode(known),
+        )
+        try:
+            name = self._settings.host_for(node.name)
+            if len(name) > incident.HOST_LENGTH:
+                raise errors.Refused(
+                    f"the name {name} is longer than {incident.HOST_LENGTH}"
+                    " characters: give a shorter one in host_map"
+                )
+            text = node.permanent.get(cluster.SHARED)
+            shared = self._settings.on_shared_storage
+            if text is not None:
+                shared = parameters.boolean(text)
+        except errors.Refused as exc:
+            return dataclasses.replace(host, problem=str(exc))
+        return dataclasses.replace(host, host=name, shared=shared)
+
+    def _take_care(
+        self, host: incident.Host, view: cluster.View, held: str | None
+    ) -> None:
+        rules = incident.Rules(
+            cluster=view.name,
+            late=self._settings.late,
+            auto_return=self._settings.auto_return,
+        )
+        try:
+            for _ in range(_STEPS):
+                step = incident.next_step(host, rules, held)
+                if isinstance(step, incident.Wait):
+                    if step.why:
+                        self._say(host.node, step.why)
+                    return
+                if isinstance(step, incident.Close):
+                    self._pacemaker.forget(host.node, cluster.INCIDENT)
+                    self._log(f"{host.node} {step.why}")
+                    return
+                if isinstance(step, incident.Nudge):
+                    self._nudge(step.execution, step.why)
+                    self._say(host.node, f"nudged: {step.why}")
+                    return
+                host = self._perform(host, step)
+        except (errors.Refused, errors.Unavailable) as exc:
+            state = host.incident.state if host.incident else "fenced"
+            self._say(host.node, f"{state}: {exc}")
+
+    def _perform(
+        self,
+        host: incident.Host,
+        step: incident.Save | incident.Start | incident.Look | incident.Cancel,
+    ) -> incident.Host:
+        """Perform a step and return what is known then.
+
+        :raises errors.Refused: it can't be performed.
+        :raises errors.Unavailable: the next pass may be able to.
+        """
+        if isinstance(step, incident.Save):
+            self._pacemaker.save(
+                host.node, cluster.INCIDENT, incident.encode(step.incident)
+            )
+            self._log(f"{host.node} {step.why}")
+            before = host.incident
+            same = before and before.execution == step.incident.execution
+            answer = host.answer if same else None
+            return dataclasses.replace(
+                host, incident=step.incident, answer=answer
+            )
+        if isinstance(step, incident.Start):
+            return dataclasses.replace(
+                host, answer=self._start(host, step.incident)
+            )
+        execution = step.execution
+        if isinstance(step, incident.Cancel):
+            self._log(f"cancelling execution {execution}: {step.why}")
+            self._ask(lambda api: api.set_state(execution, "CANCELLED"))
+        return dataclasses.replace(host, answer=self._look(execution))
+
+    def _start(
+        self, host: incident.Host, asked: incident.Incident
+    ) -> incident.Execution:
+        workflow, given = incident.request(asked, self._settings.workflow)
+
+        def request(api: Mistral) -> incident.Execution:
+            # Connecting took its time, and so did the hosts before this one.
+            view = self._pacemaker.view()
+            node = view.nodes.get(host.node)
+            if not view.quorate or not node or node.fenced != host.fenced:
+                raise errors.Refused(
+                    "the cluster changed meanwhile: the next pass decides anew"
+                )
+            return api.start(
+                asked.execution,
+                workflow,
+                given,
+                namespace=self._settings.workflow_namespace,
+                environment=self._settings.environment,
+                description=f"{host.node} failed, incident {asked.id}",
+            )
+
+        return self._ask(request)
+
+    def _nudge(self, execution: str, why: str) -> None:
+        """Pause and resume an execution: Mistral starts what it had lost.
+
+        The note lets whoever comes next resume what a dying agent left
+        paused, and nothing that an operator paused.
+        """
+        self._log(f"nudging execution {execution}: {why}")
+        local = self._pacemaker.local
+        self._pacemaker.save(local, cluster.NUDGED, execution)
+        try:
+            self._ask(lambda api: api.set_state(execution, "PAUSED"))
+            self._ask(lambda api: api.set_state(execution, "RUNNING"))
+        except errors.Refused as exc:
+            # It ended meanwhile.
+            self._log(f"execution {execution} was not nudged: {exc}")
+        self._pacemaker.forget(local, cluster.NUDGED)
+
+    def _resume(self, view: cluster.View) -> None:
+        """Resume what a nudge left paused when its agent died."""
+        for node in view.nodes.values():
+            execution = node.permanent.get(cluster.NUDGED)
+            if execution is None:
+                continue
+            try:
+                self._resume_one(execution)
+                self._pacemaker.forget(node.name, cluster.NUDGED)
+            except (errors.Refused, errors.Unavailable) as exc:
+                self._say(
+                    node.name,
+                    f"execution {execution} may have been left paused: {exc}",
+                )
+
+    def _resume_one(self, execution: str) -> None:
+        found = self._look(execution)
+        if isinstance(found, incident.Missing) or found.state != "PAUSED":
+            return
+        # A gate gives a reason for its pause, a request cannot.
+        if found.why is None:
+            self._log(f"resuming execution {execution}, which a nudge paused")
+            self._ask(lambda api: api.set_state(execution, "RUNNING"))
+
+    def _look_after_others(self, hosts: Iterable[incident.Host]) -> None:
+        """Nudge what was started by hand and is stuck."""
+        own = {host.incident.execution for host in hosts if host.incident}
+        try:
+            for execution in self._ask(lambda api: api.unfinished()):
+                if execution in own:
+                    continue
+                found = self._look(execution)
+                if isinstance(found, incident.Execution) and found.stuck:
+                    self._nudge(execution, found.stuck)
+        except (errors.Refused, errors.Unavailable) as exc:
+            self._say("Mistral", str(exc))
+
+    def _look(self, execution: str) -> incident.Execution | incident.Missing:
+        return self._ask(lambda api: api.look(execution))
+
+    def _ask(self, call: Callable[[Mistral], T]) -> T:
+        """Return an answer of Mistral.
+
+        Without one it is left alone for the rest of this pass: each request
+        could take its whole time-out, and other hosts wait.
+        """
+        if self._down:
+            raise errors.Unavailable(self._down)
+        try:
+            if self._mistral is None:
+                self._mistral = self._connect()
+            return call(self._mistral)
+        except errors.Unavailable as exc:
+            self._down = str(exc)
+            raise
+
+    def _say(self, about: str, text: str) -> None:
+        self._said[about] = text
+
+    def _tell(self, view: cluster.View) -> None:
+        """Show what was seen, if it is something else than before."""
+        said = "; ".join(
+            f"{about}: {text}" for about, text in sorted(self._said.items())
+        )
+        # One line, of characters that any XML and any log can hold.
+        said = re.sub(r"[^\x20-\x7e]+", " ", said)[:_STATUS_LENGTH]
+        local = view.nodes.get(self._pacemaker.local)
+        shown = local.transient.get(cluster.STATUS) if local else None
+        if (said or None) == shown:
+            return
+        if said:
+            self._log(said)
+        try:
+            self._pacemaker.tell(said or None)
+        except errors.Unavailable as exc:
+            self._log(f"operators cannot be told: {exc}")

@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Start recoveries in Mistral, and look after them, from outside of it.
+
+For the agent and the command line, with the credentials of a cloud in
+clouds.yaml.  Every request is harmless to repeat: an execution is started with
+an id of ours, and Mistral answers a known id with the execution that has it.
+"""
+
+from collections.abc import Iterable, Mapping
+import datetime
+import email.utils
+import json
+import pathlib
+from typing import Any
+
+from keystoneauth1 import adapter
+from keystoneauth1 import exceptions as ksa_exc
+from openstack import config as sdk_config
+from openstack import exceptions as sdk_exc
+
+from mistral_hostrecovery import answers
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import incident
+
+#: States of a task that it never leaves.
+_FINAL_TASKS = (*incident.FINAL, "SKIPPED")
+
+#: After so many seconds without any change, a start was lost: a message to an
+#: engine that died.  Nothing in Mistral itself looks for that.
+STUCK_SECONDS = 45.0
+
+#: Workflows of the workbook that may get stuck.
+WORKFLOWS = ("host_recovery.recover", incident.RETURN_WORKFLOW)
+
+#: How many unfinished executions are looked after in one pass.
+_EXECUTIONS_READ = 100
+
+
+def connect(
+    cloud: str,
+    clouds_file: str,
+    *,
+    url: str = "",
+    cacert: str = "",
+    seconds: float,
+) -> "Mistral":
+    """Return Mistral as the user of a cloud in clouds.yaml sees it.
+
+    :param cloud: the name of the cloud.
+    :param clouds_file: the path of clouds.yaml; secure.yaml is read from the
+        same directory.
+    :param url: of Mistral's API, with /v2; empty for the catalogue's.
+    :param cacert: file with the CA certificates; empty for the file's.
+    :param seconds: that one request may take.
+    :raises errors.Refused: there are no usable credentials.
+    """
+    file = pathlib.Path(clouds_file)
+    where = f"the credentials of cloud {cloud} in {file}"
+    try:
+        file.read_bytes()
+        loader = sdk_config.OpenStackConfig(
+            config_files=[str(file)],
+            secure_files=[str(file.with_name("secure.yaml"))],
+            vendor_files=[],
+            load_envvars=False,
+        )
+        region = loader.get_one(cloud=cloud)
+        if cacert:
+            region.config["cacert"] = cacert
+        session = region.get_session()
+    except OSError as exc:
+        raise errors.Refused(
+            f"the credentials cannot be read ({exc}): see that clouds_file"
+            " is right and root may read it"
+        ) from exc
+    except Exception as exc:
+        # Whatever the YAML, its keys or the authentication plugin are wrong
+        # about; the text may quote the file, so only the kind is told.
+        told = str(exc) if isinstance(exc, sdk_exc.SDKException) else ""
+        raise errors.Refused(
+            f"{where} are not usable ({type(exc).__name__}"
+            f"{': ' + told if told else ''}): correct them"
+        ) from exc
+    session.timeout = seconds
+    return Mistral(
+        adapter.Adapter(
+            session,
+            service_type="workflow",
+            interface=region.get_interface("workflow"),
+            region_name=region.get_region_name("workflow"),
+            endpoint_override=url or region.get_endpoint("workflow"),
+        ),
+        where,
+    )
+
+
+class Mistral:
+    """Mistral's API, for starting and watching recoveries."""
+
+    def __init__(self, api: adapter.Adapter, where: str) -> None:
+        """
+        :param where: the credentials are, for what operators read.
+        """
+        self._api = api
+        self._where = where
+
+    def start(
+        self,
+        execution_id: str,
+        workflow: str,
+        asked: Mapping[str, Any],
+        *,
+        namespace: str = "",
+        environment: str = "",
+        description: str = "",
+    ) -> incident.Execution:
+        """Start an execution, or return the one that was started before.
+
+        :param execution_id: the same for each repetition of the request.
+        :param workflow: its name; it belongs to the user's project.
+        :param asked: its input.
+        :param environment: the name of a Mistral environment.
+        :raises errors.Unavailable: it may or may not be started: ask again.
+        :raises errors.Refused: it is not started, or what has this id is
+            something else.
+        """
+        project = self._project()
+        body = {
+            "id": execution_id,
+            "workflow_id": self._workflow(workflow, namespace, project),
+            "workflow_namespace": namespace,
+            "input": json.dumps(asked),
+            "params": json.dumps({"env": environment} if environment else {}),
+            "description": description,
+        }
+        found, now = self._call(
+            "POST", "/executions", f"execution {execution_id}", body
+        )
+        reason = _why_other(found, execution_id, workflow, asked, project)
+        if reason:
+            raise errors.Refused(
+                f"execution {execution_id} is not the one that was asked for"
+                f" ({reason}): find out who made it, then delete it"
+            )
+        return self._read(found, now)
+
+    def look(self, execution_id: str) -> incident.Execution | incident.Missing:
+        """Return what becomes of an execution.
+
+        :raises errors.Unavailable: nobody knows now.
+        :raises errors.Refused: Mistral does not tell.
+        """
+        subject = f"execution {execution_id}"
+        try:
+            found, now = self._call(
+                "GET", f"/executions/{execution_id}", subject
+            )
+        except _NotFound as exc:
+            # A proxy says 404 to everything when its Mistral is missing.
+            if execution_id in exc.said:
+                return incident.Missing()
+            raise
+        return self._read(found, now)
+
+    def set_state(self, execution_id: str, state: str) -> None:
+        """Pause, resume or cancel an execution.
+
+        :param state: PAUSED, RUNNING or CANCELLED.
+        :raises errors.Unavailable: it may or may not be.
+        :raises errors.Refused: it is not in a state that allows it.
+        """
+        self._call(
+            "PUT",
+            f"/executions/{execution_id}",
+            f"state {state} of execution {execution_id}",
+            {"state": state},
+        )
+
+    def unfinished(self) -> list[str]:
+        """Return the ids of the running executions of the workbook.
+
+        Those of the user's project, the newest first.
+        """
+        found = []
+        for name in WORKFLOWS:
+            answer, _ = self._call(
+                "GET",
+                f"/executions?workflow_name={name}&state=RUNNING"
+                f"&limit={_EXECUTIONS_READ}"
+                "&sort_keys=created_at&sort_dirs=desc",
+                f"the executions of {name}",
+            )
+            found += [_text(raw, "id") for raw in _items(answer, "executions")]
+        return found
+
+    def _read(
+        self, found: Mapping[str, Any], now: datetime.datetime
+    ) -> incident.Execution:
+        execution_id, state = _text(found, "id"), _text(found, "state")
+        stuck = None
+        if state == "RUNNING":
+            answer, now = self._call(
+                "GET",
+                f"/executions/{execution_id}/tasks"
+                "?fields=name,state,created_at,updated_at",
+                f"the tasks of execution {execution_id}",
+            )
+            stuck = why_stuck(found, _items(answer, "tasks"), now)
+        return incident.Execution(
+            id=execution_id,
+            state=state,
+            why=found.get("state_info") or None,
+            report=_report(found.get("output")),
+            stuck=stuck,
+        )
+
+    def _project(self) -> str | None:
+        with answers.translated("Keystone", "the credentials", self._where):
+            project: str | None = self._api.get_project_id()
+            return project
+
+    def _workflow(self, name: str, namespace: str, project: str | None) -> str:
+        """Return the id of the workflow of that name in the user's project.
+
+        Whoever is an administrator may be given a tenant's by name.
+        """
+        answer, _ = self._call(
+            "GET",
+            f"/workflows?name={name}&namespace={namespace}"
+            "&fields=name,namespace,project_id",
+            f"workflow {name}",
+        )
+        for found in _items(answer, "workflows"):
+            if found.get("name") != name:
+                continue
+            if (found.get("namespace") or "") != namespace:
+                continue
+            if project in (None, found.get("project_id")):
+                return _text(found, "id")
+        raise errors.Refused(
+            f"Mistral has no workflow {name} in project {project}: register"
+            " the workbook there, with `mistral workbook-create`, or correct"
+            f" {self._where}"
+        )
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        subject: str,
+        body: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, Any], datetime.datetime]:
+        """Return an answer, and what time it is for Mistral."""
+        with answers.translated("Mistral", subject, self._where):
+            try:
+                response = self._api.request(path, method, json=body)
+            except ksa_exc.NotFound as exc:
+                raise _NotFound(subject, answers.words(exc.response)) from exc
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise _garbage(subject)
+        return answer, _date(response.headers.get("Date"))
+
+
+class _NotFound(errors.Refused):
+    """Mistral, or what listens at its URL, has nothing under that path."""
+
+    def __init__(self, subject: str, said: str) -> None:
+        super().__init__(
+            f"Mistral does not know {subject} ({said}): see that its URL is"
+            " right and ends in /v2"
+        )
+        self.said = said
+
+
+def why_stuck(
+    execution: Mapping[str, Any],
+    tasks: Iterable[Mapping[str, Any]],
+    now: datetime.datetime,
+) -> str | None:
+    """Return why nothing will happen in a running execution, None if it may.
+
+    A task is stored as IDLE, then a message has an engine start it.  If that
+    engine dies with the message, the task stays IDLE for ever.
+
+    :param execution: as Mistral shows it, and its tasks.
+    :param now: by Mistral's clock.
+    """
+    tasks = list(tasks)
+    open_tasks = [t for t in tasks if t.get("state") not in _FINAL_TASKS]
+    if any(task.get("state") != "IDLE" for task in open_tasks):
+        return None
+    last = max(_changed(one) for one in (execution, *tasks))
+    if (now - last).total_seconds() < STUCK_SECONDS:
+        return None
+    if not open_tasks:
+        return "its next task was never made"
+    return f"task {open_tasks[0].get('name')} was never started"
+
+
+def _changed(one: Mapping[str, Any]) -> datetime.datetime:
+    text = one.get("updated_at") or one.get("created_at")
+    try:
+        return clock.parse(str(text))
+    except ValueError:
+        raise _garbage("when things changed") from None
+
+
+def _why_other(
+    found: Mapping[str, Any],
+    execution_id: str,
+    workflow: str,
+    asked: Mapping[str, Any],
+    project: str | None,
+) -> str | None:
+    """Return why an execution is not what was asked for, None if it is."""
+    if found.get("id") != execution_id:
+        return f"its id is {found.get('id')!r}"
+    if found.get("workflow_name") != workflow:
+        return f"it runs {found.get('workflow_name')!r}"
+    if project and found.get("project_id") != project:
+        return f"it belongs to project {found.get('project_id')!r}"
+    given = _decoded(found.get("input"))
+    for key, value in asked.items():
+        if not isinstance(given, dict) or given.get(key) != value:
+            return f"its input {key} is another one"
+    return None
+
+
+def _report(output: Any) -> str | None:
+    """Return what an operator reads first of a report."""
+    decoded = _decoded(output)
+    report = decoded.get("report") if isinstance(decoded, dict) else None
+    if not isinstance(report, dict):
+        return None
+    return f"{report.get('state')}: {report.get('reason')}"
+
+
+def _decoded(value: Any) -> Any:
+    """Mistral writes JSON fields as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
+
+
+def _items(answer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    items = answer.get(key)
+    if not isinstance(items, list):
+        raise _garbage(key)
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _text(found: Mapping[str, Any], key: str) -> str:
+    value = found.get(key)
+    if not isinstance(value, str):
+        raise _garbage(key)
+    return value
+
+
+def _garbage(subject: str) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"Mistral's answer about {subject} makes no sense: see whether"
+        " something else listens at its URL"
+    )
+
+
+def _date(header: str | None) -> datetime.datetime:
+    """Return the time of an answer, by the clock that dates executions."""
+    try:
+        return email.utils.parsedate_to_datetime(header or "")
+    except ValueError:
+        return clock.now()
