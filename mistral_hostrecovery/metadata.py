@@ -99,7 +99,7 @@ def _describe(element: ET.Element, long: str, short: str) -> None:
 def manual() -> str:
     """Return the manual, for ``man``."""
     lines = [
-        r".\" Made by `python3 -m mistral_hostrecovery.metadata`: do not edit.",
+        r".\" By `python3 -m mistral_hostrecovery.metadata`: do not edit.",
         f'.TH {TITLE.upper()} 7 "" mistral_hostrecovery "OCF agents"',
         ".nh",
         ".ad l",
