@@ -55,9 +55,9 @@ class Agent:
         self._running.parent.mkdir(parents=True, exist_ok=True)
         self._running.touch()
         self._pass(settings, min(_START_SECONDS, settings.deadline), False)
-        with contextlib.suppress(reconciliation.OutOfTime):
-            with _alarm(_START_SECONDS):
-                self._warn_unprotected(settings)
+        late = contextlib.suppress(reconciliation.OutOfTime)
+        with late, _alarm(_START_SECONDS):
+            self._warn_unprotected(settings)
         return SUCCESS
 
     def stop(self) -> int:
@@ -121,6 +121,9 @@ class Agent:
                 one.run(deep)
         except (errors.Unavailable, reconciliation.OutOfTime) as exc:
             self._log(str(exc))
+        except Exception as exc:
+            # Pacemaker would restart the resource, which mends no bug.
+            self._log(f"bug: {exc!r}: report it")
 
     def _connect(
         self, settings: parameters.Parameters

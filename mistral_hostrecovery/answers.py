@@ -92,7 +92,9 @@ def words(response: Any) -> str:
         # Placement: {"errors": [{"status": 403, "detail": ...}]}
         body = body[0]
     if isinstance(body, dict):
-        body = body.get("message") or body.get("detail") or body
+        # Nova, Placement, Mistral
+        said = (body.get(key) for key in ("message", "detail", "faultstring"))
+        body = next(filter(None, said), body)
     return str(body).strip()[:_WORDS_LENGTH] or response.reason or "no reason"
 
 

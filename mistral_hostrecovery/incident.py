@@ -70,7 +70,8 @@ class Incident:
     kind: str = RECOVER
     attempt: int = 1
     state: str = PENDING
-    #: The fencing that was the latest one when the request was accepted.
+    #: The fencing that was the latest one when the request was accepted; of a
+    #: report that is still to be requested: when the host was back.
     covered: int = 0
     #: How the execution ended.
     end: str | None = None
@@ -127,6 +128,8 @@ class Rules:
     #: Its name, so that two clusters never make the same id.
     cluster: str = ""
     late: str = REPORT
+    #: Seconds until Nova knows which instances of a host that is back are off.
+    report_after: int = 660
     auto_return: bool = False
 
 
@@ -221,9 +224,12 @@ def why_held(hosts: Iterable[Host], max_hosts: int) -> str | None:
     )
 
 
-def next_step(host: Host, rules: Rules, held: str | None = None) -> Step:
+def next_step(
+    host: Host, rules: Rules, now: int, held: str | None = None
+) -> Step:
     """Return what is to be done next about one host.
 
+    :param now: in seconds since the epoch.
     :param held: why no recovery may start now, from :func:`why_held`.
     """
     incident = host.incident
@@ -232,14 +238,14 @@ def next_step(host: Host, rules: Rules, held: str | None = None) -> Step:
             return Wait(None)
         return Save(mint(rules.cluster, host), "was fenced: incident recorded")
     if incident.state == PENDING:
-        return _pending(host, incident, rules, held)
+        return _pending(host, incident, rules, now, held)
     if incident.state == STARTED:
         return _started(host, incident, rules)
     return _ended(host, incident, rules)
 
 
 def _pending(
-    host: Host, incident: Incident, rules: Rules, held: str | None
+    host: Host, incident: Incident, rules: Rules, now: int, held: str | None
 ) -> Step:
     if isinstance(host.answer, Execution):
         return Save(
@@ -260,23 +266,28 @@ def _pending(
         )
         return Save(named, f"is host {host.host} in Nova")
     if (incident.kind == RECOVER) == bool(host.fenced):
-        held = held if incident.kind == RECOVER else None
-        return Wait(held) if held else Start(incident)
+        if incident.kind == RECOVER and held:
+            return Wait(held)
+        if incident.kind == REPORT:
+            due = incident.covered + rules.report_after
+            if now < due:
+                return Wait(f"its report is requested at {_stamp(due)}")
+        return Start(incident)
     if host.answer is None:
         # It may have been requested, and the answer was lost.
         return Look(incident.execution)
     if host.fenced:
         return _fenced_again(host, rules)
-    return _late(incident, rules)
+    return _late(incident, rules, now)
 
 
-def _late(incident: Incident, rules: Rules) -> Step:
+def _late(incident: Incident, rules: Rules, now: int) -> Step:
     """The host is back, and nobody asked for its recovery."""
     why = "is back before its recovery could be requested"
     if rules.late == "skip":
         return Close(f"{why}: see whether instances on it stay off")
     kind = UNFENCED if rules.late == "start" else REPORT
-    late = dataclasses.replace(incident, kind=kind, attempt=1)
+    late = dataclasses.replace(incident, kind=kind, attempt=1, covered=now)
     return Save(late, f"{why}: request of kind {kind}")
 
 
@@ -358,11 +369,15 @@ def request(incident: Incident, workflow: str) -> tuple[str, dict[str, Any]]:
         return RETURN_WORKFLOW, asked
     asked["on_shared_storage"] = incident.shared
     asked["fenced"] = incident.kind == RECOVER
-    moment = datetime.datetime.fromtimestamp(incident.at, datetime.UTC)
-    asked["failed_at"] = moment.isoformat(timespec="seconds")
+    asked["failed_at"] = _stamp(incident.at)
     if incident.kind == REPORT:
         asked["dry_run"] = True
     return workflow, asked
+
+
+def _stamp(epoch: int) -> str:
+    moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
+    return moment.isoformat(timespec="seconds")
 
 
 def encode(incident: Incident) -> str:

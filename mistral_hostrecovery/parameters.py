@@ -273,6 +273,15 @@ class Parameters:
         " down.",
         "report",
     )
+    report_after: int = _parameter(
+        _number(0, 999_999),
+        "Seconds from a host's return to the report about it",
+        "With late=report the dry run is requested so many seconds after the"
+        " host was seen back: Nova finds out which instances are off only every"
+        " sync_power_state_interval (600 seconds) of its nova-compute.",
+        660,
+        "integer",
+    )
     auto_return: bool = _parameter(
         boolean,
         "Give a host back that is up again",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import random
 import re
+import time
 from typing import Protocol, TypeVar
 
 from mistral_hostrecovery import cluster
@@ -169,11 +170,12 @@ class Pass:
         rules = incident.Rules(
             cluster=view.name,
             late=self._settings.late,
+            report_after=self._settings.report_after,
             auto_return=self._settings.auto_return,
         )
         try:
             for _ in range(_STEPS):
-                step = incident.next_step(host, rules, held)
+                step = incident.next_step(host, rules, int(time.time()), held)
                 if isinstance(step, incident.Wait):
                     if step.why:
                         self._say(host.node, step.why)
@@ -190,6 +192,9 @@ class Pass:
         except (errors.Refused, errors.Unavailable) as exc:
             state = host.incident.state if host.incident else "fenced"
             self._say(host.node, f"{state}: {exc}")
+        except Exception as exc:
+            # A bug of ours must not keep the other hosts waiting.
+            self._say(host.node, f"bug: {exc!r}: report it")
 
     def _perform(
         self,

@@ -34,6 +34,9 @@ STUCK_SECONDS = 45.0
 #: Workflows of the workbook that may get stuck.
 WORKFLOWS = ("host_recovery.recover", incident.RETURN_WORKFLOW)
 
+#: How many names of instances one sentence has.
+_NAMES = 10
+
 #: How many unfinished executions are looked after in one pass.
 _EXECUTIONS_READ = 100
 
@@ -338,7 +341,17 @@ def _report(output: Any) -> str | None:
     report = decoded.get("report") if isinstance(decoded, dict) else None
     if not isinstance(report, dict):
         return None
-    return f"{report.get('state')}: {report.get('reason')}"
+    told = f"{report.get('state')}: {report.get('reason')}"
+    if report.get("state") != "planned":
+        return told
+    # A dry run is asked for a host that came back too early.
+    off = [
+        str(outcome.get("name"))
+        for outcome in _dicts(report.get("outcomes"))
+        if outcome.get("was") == "stopped"
+    ]
+    named = ", ".join(off[:_NAMES]) + (", ..." if off[_NAMES:] else "")
+    return f"{told}; {len(off)} are off on it now ({named or 'none'})"
 
 
 def _decoded(value: Any) -> Any:
@@ -355,7 +368,13 @@ def _items(answer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     items = answer.get(key)
     if not isinstance(items, list):
         raise _garbage(key)
-    return [item for item in items if isinstance(item, dict)]
+    return _dicts(items)
+
+
+def _dicts(items: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(items, list):
+        return []
+    return [one for one in items if isinstance(one, dict)]
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:
