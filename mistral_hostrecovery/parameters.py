@@ -277,7 +277,7 @@ class Parameters:
         _number(0, 999_999),
         "Seconds from a host's return to the report about it",
         "With late=report the dry run is requested so many seconds after the"
-        " host was seen back: Nova finds out which instances are off only every"
+        " host was seen back: Nova finds out which instances are off every"
         " sync_power_state_interval (600 seconds) of its nova-compute.",
         660,
         "integer",
