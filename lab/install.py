@@ -20,6 +20,7 @@ Progress = Callable[[str], None]
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 COMPLETE = "complete"
+PROGRAMS = (database.SERVER, rabbit.SERVER, "mariadb-install-db", "epmd")
 
 
 def packages() -> list[str]:
@@ -32,10 +33,11 @@ def packages() -> list[str]:
     ]
 
 
-def ensure_packages(progress: Progress) -> None:
-    servers = [database.SERVER, rabbit.SERVER]
-    needed = [shutil.which("mariadb-install-db"), shutil.which("epmd")]
-    if all(needed) and all(Path(server).exists() for server in servers):
+def ensure_packages(
+    progress: Progress, programs: Sequence[str] = PROGRAMS
+) -> None:
+    """Install what the lab needs, unless these programs are there."""
+    if all(shutil.which(program) for program in programs):
         return
     install = ["apt-get", "install", "-y", "--no-install-recommends"]
     install += packages()
@@ -52,7 +54,7 @@ def ensure_packages(progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _no_daemons() -> Iterator[None]:
-    """Keep apt from starting the system's own RabbitMQ."""
+    """Keep apt from starting the system's own RabbitMQ and Pacemaker."""
     if POLICY.exists():
         yield
         return
