@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 
@@ -16,6 +17,9 @@ import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKBOOK = "share/mistral_hostrecovery/workbooks/host_recovery.yaml"
+AGENT = "lib/ocf/resource.d/hostrecovery/HostRecovery"
+MANUAL = "share/man/man7/ocf_hostrecovery_HostRecovery.7"
+COMMANDS = ("mistral-hostrecovery-install-agent",)
 
 #: Loads every entry point of the installed wheel, as Mistral and
 #: oslo-config-generator do, and prints where each comes from.
@@ -28,7 +32,7 @@ def fail(manager, entry_point, error):
 
 found = {}
 points = importlib.metadata.distribution("mistral_hostrecovery").entry_points
-for namespace in sorted(points.groups):
+for namespace in ("mistral.actions", "oslo.config.opts"):
     manager = stevedore.NamedExtensionManager(
         namespace,
         points.select(group=namespace).names,
@@ -100,6 +104,30 @@ class WheelTest(base.BaseTestCase):
         (wheel,) = self.dir.glob("*.whl")
         return wheel
 
+    def check_agent(self, modules: str) -> None:
+        """It is found and works, without the checkout."""
+        dest = self.dir / "resource.d" / "hostrecovery"
+        dest.parent.mkdir()
+        # The agent ignores PYTHONPATH, so what runs it has to set it.
+        python = self.dir / "python"
+        python.write_text(
+            "#!/bin/sh\nshift\n"
+            f'PYTHONPATH={modules} exec {sys.executable} "$@"\n'
+        )
+        python.chmod(0o755)
+        self.run_quietly(
+            sys.executable,
+            "-c",
+            "import pathlib, sys\n"
+            "from mistral_hostrecovery import installation\n"
+            "installation.install(pathlib.Path(sys.argv[1]), sys.argv[2])",
+            str(dest),
+            str(python),
+            PYTHONPATH=modules,
+        )
+        told = self.run_quietly(str(dest / "HostRecovery"), "meta-data")
+        self.assertIn('<resource-agent name="HostRecovery">', told)
+
     def test_wheel_has_what_it_needs_and_loads(self) -> None:
         before = set(os.listdir(ROOT))
         wheel = self.build()
@@ -108,6 +136,13 @@ class WheelTest(base.BaseTestCase):
             names = packed.namelist()
             (workbook,) = [n for n in names if n.endswith(f"data/{WORKBOOK}")]
             book = yaml.safe_load(packed.read(workbook))
+            (agent,) = [
+                info
+                for info in packed.infolist()
+                if info.filename.endswith(f".data/data/{AGENT}")
+            ]
+            # Pacemaker takes only what is executable for an agent.
+            self.assertEqual(0o755, (agent.external_attr >> 16) & 0o777)
         self.assertIn("mistral_hostrecovery/py.typed", names)
         tops = {name.split("/")[0] for name in names}
         self.assertEqual(
@@ -120,14 +155,21 @@ class WheelTest(base.BaseTestCase):
         )
 
         target = self.dir / "installed"
-        self.pip("install", "--no-deps", "--target", str(target), str(wheel))
+        # Not --target, which leaves out what is below lib.
+        self.pip("install", "--no-deps", "--prefix", str(target), str(wheel))
+        modules = sysconfig.get_path("purelib", vars={"base": str(target)})
         self.assertTrue((target / WORKBOOK).exists())
+        self.assertTrue((target / MANUAL).exists())
+        self.assertTrue(os.access(target / AGENT, os.X_OK))
+        for command in COMMANDS:
+            self.assertTrue(os.access(target / "bin" / command, os.X_OK))
+        self.check_agent(modules)
         found = json.loads(
             self.run_quietly(
                 sys.executable,
                 "-c",
                 _LOAD,
-                PYTHONPATH=str(target),
+                PYTHONPATH=modules,
                 # stevedore keeps what it found on other days.
                 XDG_CACHE_HOME=str(self.dir / "cache"),
             )
@@ -163,6 +205,7 @@ _BUILT_FROM = frozenset(
         "MANIFEST.in",
         "README.rst",
         "mistral_hostrecovery",
+        "ocf_agent",
         "pyproject.toml",
         "setup.cfg",
         "setup.py",
