@@ -62,8 +62,9 @@ ACTIONS: tuple[dict[str, str], ...] = (
     {"name": "meta-data", "timeout": "5s"},
 )
 
+# Without an encoding: crmsh does not read metadata that names one.
 _HEAD = """\
-<?xml version="1.0" encoding="UTF-8"?>
+<?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
 """
 

@@ -69,6 +69,11 @@ class TestDocument(base.BaseTestCase):
                 found, {name.rstrip("*") for name in known}, element.tag
             )
 
+    def test_crmsh_reads_it(self) -> None:
+        # It refuses a text that names an encoding, as pcs does not.
+        self.assertEqual('<?xml version="1.0"?>', self.text.splitlines()[0])
+        self.assertTrue(self.text.isascii())
+
     def test_ocf_tester_finds_its_dtd(self) -> None:
         self.assertIn(
             '\n<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">\n', self.text
