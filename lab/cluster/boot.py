@@ -35,8 +35,9 @@ def plug_in(boot: dict[str, Any]) -> None:
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    ends = f"add name {name} type veth peer name eth0 netns 1"
-    run(*switch, *ends.split())
+    # As in life before: the others would send to the address they know.
+    eth0 = f"name eth0 address {boot['hardware_address']} netns 1"
+    run(*switch, *f"add name {name} type veth peer {eth0}".split())
     run(*switch, *f"set dev {name} master {boot['bridge']} up".split())
     run(*f"ip address add {boot['address']} dev eth0".split())
     run(*["ip", "link", "set", "eth0", "up"])

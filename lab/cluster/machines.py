@@ -88,6 +88,10 @@ class Machines:
             self._link(name, "up")
             self._signal_compute(name, signal.SIGCONT)
 
+    def resume(self, name: str) -> None:
+        """Whatever became of the link, nova-compute is not left stopped."""
+        self._signal_compute(name, signal.SIGCONT)
+
     def access(self, mode: str, *names: str) -> None:
         if mode not in (OPEN, REFUSED, HANGING):
             raise LabError(f"The APIs can't be {mode}.")

@@ -35,6 +35,11 @@ class Node:
     address: str
     controller: bool
 
+    @property
+    def hardware_address(self) -> str:
+        numbers = bytes(int(number) for number in self.address.split("."))
+        return b"\x02\x00".hex(":") + ":" + numbers.hex(":")
+
 
 def named(controllers: int, computes: tuple[str, ...]) -> list[Node]:
     return [

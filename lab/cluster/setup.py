@@ -87,6 +87,7 @@ def define_node(
     boot = {
         "name": node.name,
         "address": f"{node.address}/{nodes.PREFIX}",
+        "hardware_address": node.hardware_address,
         "switch": f"/proc/{pid}/ns/net",
         "bridge": switch.BRIDGE,
         "environment": environment(processes, node.name)
