@@ -5,12 +5,19 @@ import dataclasses
 import json
 import pathlib
 import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import textwrap
 from typing import Any
 
 from oslotest import base
 import yaml
 
 from mistral_hostrecovery import gates
+from mistral_hostrecovery import incident
+from mistral_hostrecovery import parameters
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import report
 from tests.unit import facts
@@ -207,6 +214,76 @@ class TestReport(base.BaseTestCase):
         ]:
             fields |= set(outcome)
         self.assertEqual(set(), fields - set(described("report")))
+
+
+class TestPacemaker(base.BaseTestCase):
+    def test_each_parameter_has_a_row_with_its_default(self) -> None:
+        table = text("pacemaker").partition("\nParameters\n")[2]
+        table = table.partition("\nA whole cluster\n")[0]
+        found = {
+            row[1]: row[2]
+            for row in re.finditer(
+                r"^``(\w+)`` +(?:``(\S+)``)? {2,}", table, re.MULTILINE
+            )
+        }
+        self.assertEqual(
+            {
+                name: parameters.default(name) or None
+                for name in parameters.TABLE
+            },
+            found,
+        )
+
+    def test_nova_compute_waits_for_the_end_of_the_execution(self) -> None:
+        pending = incident.Incident(
+            "6f1f2d0e-5b0c-5a0e-9a53-7d3b8a1f6c11", 1795358527, "c1", True
+        )
+        started = dataclasses.replace(pending, state=incident.STARTED)
+        ended = dataclasses.replace(
+            pending, state=incident.ENDED, end="SUCCESS"
+        )
+        back = dataclasses.replace(pending, kind=incident.RETURN)
+        for known, waits in (
+            (pending, True),
+            (started, True),
+            (ended, False),
+            (back, False),
+        ):
+            self.assertEqual(waits, self.waits(incident.encode(known)), known)
+        self.assertFalse(self.waits("none"))
+        self.assertTrue(self.waits(""))
+        self.assertTrue(self.waits("none", exits=102))
+
+    def waits(self, value: str, exits: int = 0) -> bool:
+        """Whether the script waits while the incident has this value."""
+        script = re.search(
+            r"^\.\. code-block:: sh\n\n((?:(?: {4}.*)?\n)+)",
+            text("pacemaker"),
+            re.MULTILINE,
+        )[1]
+        directory = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        for name, does in (
+            ("script", textwrap.dedent(script).lstrip()),
+            ("crm_node", "#!/bin/sh\necho compute-1\n"),
+            (
+                "crm_attribute",
+                f"#!/bin/sh\nprintf '%s\\n' '{value}'\nexit {exits}\n",
+            ),
+            ("sleep", "#!/bin/sh\nkill $PPID\n"),
+        ):
+            (directory / name).write_text(does)
+            (directory / name).chmod(0o755)
+        done = subprocess.run(
+            [directory / "script"], env={"PATH": f"{directory}:/usr/bin:/bin"}
+        )
+        self.assertIn(done.returncode, (0, -signal.SIGTERM))
+        return done.returncode != 0
+
+    def test_clouds_yaml_is_one(self) -> None:
+        (example,) = blocks("pacemaker", "yaml")
+        (cloud,) = yaml.safe_load(example)["clouds"].values()
+        self.assertEqual("service", cloud["auth"]["project_name"])
 
 
 class TestExamples(base.BaseTestCase):
