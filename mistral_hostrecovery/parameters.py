@@ -440,7 +440,9 @@ def parse(environ: Mapping[str, str]) -> Parameters:
         text = environ.get(_PREFIX + name, "").strip()
         if not text:
             if default(name) is None:
-                wrong[name] = f"it is required: write {_lowered(about.short)}"
+                wrong[name] = (
+                    f"it is required: write the {_lowered(about.short)}"
+                )
             continue
         try:
             values[name] = about.read(text)
