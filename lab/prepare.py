@@ -118,6 +118,8 @@ def seed_identity(admin: api.Admin) -> None:
     for user in SERVICE_USERS:
         _grant(admin, user, "service", [roles["admin"], roles["service"]])
     _grant(admin, "demo", "demo", [roles["member"]])
+    # Starts workflows of the project service, and may do nothing else.
+    _grant(admin, "hostrecovery", "service", [roles["member"]])
     for name, kind, url in ENDPOINTS:
         service = admin.post(
             "keystone", "/services", {"service": {"name": name, "type": kind}}
