@@ -79,6 +79,15 @@ class Mistral(Protocol):
     def unfinished(self) -> list[str]: ...
 
 
+def _shared(text: str) -> bool:
+    try:
+        return parameters.boolean(text)
+    except errors.Refused as exc:
+        raise errors.Refused(
+            f"node attribute {cluster.SHARED}: {exc}"
+        ) from exc
+
+
 class Pass:
     """One pass over all hosts."""
 
@@ -159,7 +168,7 @@ class Pass:
             text = node.permanent.get(cluster.SHARED)
             shared = self._settings.on_shared_storage
             if text is not None:
-                shared = parameters.boolean(text)
+                shared = _shared(text)
         except errors.Refused as exc:
             return dataclasses.replace(host, problem=str(exc))
         return dataclasses.replace(host, host=name, shared=shared)

@@ -3,12 +3,14 @@
 
 Run as `python -I lab/cluster/access.py MODE NETWORK READY PORT...`: listens
 on the ports inside the network namespace and connects to the same ports
-outside of it. Hanging, it takes requests and never answers.
+outside of it. Hanging, it takes requests and never answers. Mute, it hands
+them on, and the answer to the start of an execution is lost.
 """
 
 import asyncio
 import contextlib
 import ctypes
+import functools
 import os
 from pathlib import Path
 import socket
@@ -16,6 +18,7 @@ import struct
 import sys
 
 ADDRESS = "127.0.0.1"
+START = b"POST /v2/executions"
 CLONE_NEWNET = 0x40000000
 CHUNK = 65536
 
@@ -45,17 +48,25 @@ def listen(network: str, ports: list[int]) -> list[socket.socket]:
 
 
 async def copy(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    seen: set[bytes],
+    lose: bool = False,
 ) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(CHUNK):
+            seen.add(data[: len(START)])
+            if lose and START in seen:
+                break
             writer.write(data)
             await writer.drain()
         writer.write_eof()
 
 
 async def forward(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    mute: bool = False,
 ) -> None:
     port = writer.get_extra_info("sockname")[1]
     try:
@@ -68,7 +79,10 @@ async def forward(
         )
         writer.close()
         return
-    await asyncio.gather(copy(reader, back), copy(there, writer))
+    seen: set[bytes] = set()
+    await asyncio.gather(
+        copy(reader, back, seen), copy(there, writer, seen, mute)
+    )
     back.close()
     writer.close()
 
@@ -85,7 +99,8 @@ async def hang(
 async def serve(
     mode: str, listening: list[socket.socket], ready: Path
 ) -> None:
-    answer = {"open": forward, "hanging": hang}[mode]
+    mute = functools.partial(forward, mute=True)
+    answer = {"open": forward, "hanging": hang, "mute": mute}[mode]
     servers = [
         await asyncio.start_server(answer, sock=each) for each in listening
     ]

@@ -195,7 +195,8 @@ class Cluster:
     def api_access(self, mode: str, *names: str) -> None:
         """How controllers (default: all) see the HTTP APIs of this machine.
 
-        "open"; "refused": nobody listens; "hanging": nobody answers. What is
+        "open"; "refused": nobody listens; "hanging": nobody answers; "mute":
+        the answer to the start of an execution is lost. What is
         connected is cut off. It stays so when the machine boots again.
         """
         self._machines.access(mode, *(names or self.controllers))

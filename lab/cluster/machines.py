@@ -23,7 +23,7 @@ from lab import services
 from lab.cluster import nodes
 
 BOOT_SECONDS = 20
-OPEN, REFUSED, HANGING = "open", "refused", "hanging"
+OPEN, REFUSED, HANGING, MUTE = "open", "refused", "hanging", "mute"
 
 
 class Machines:
@@ -93,7 +93,7 @@ class Machines:
         self._signal_compute(name, signal.SIGCONT)
 
     def access(self, mode: str, *names: str) -> None:
-        if mode not in (OPEN, REFUSED, HANGING):
+        if mode not in (OPEN, REFUSED, HANGING, MUTE):
             raise LabError(f"The APIs can't be {mode}.")
         with self._held(*names):
             for name in names:

@@ -29,6 +29,9 @@ INTERVAL = 5
 #: Until a cut is noticed, fenced, requested and recovered.
 SECONDS = 150
 
+#: The field of an instance with its host.
+HOST = "OS-EXT-SRV-ATTR:host"
+
 CLOUDS = f"""\
 clouds:
   lab:
@@ -57,7 +60,7 @@ def install_agent(lab: cloud.Lab, directory: Path) -> Path:
     venv = install.ensure_venv(print)
     python = str(venv / "bin" / "python")
     own = directory / "venv"
-    _run(python, "-m", "venv", "--without-pip", own)
+    _run(_system_python() or python, "-m", "venv", "--without-pip", own)
     # What it requires is there already.
     packages = "lib/python{}.{}/site-packages".format(*sys.version_info)
     (own / packages / "lab.pth").write_text(f"{venv / packages}\n")
@@ -70,6 +73,20 @@ def install_agent(lab: cloud.Lab, directory: Path) -> Path:
     command = own / "bin" / "mistral-hostrecovery-install-agent"
     _run(command, "--dest", agents / "hostrecovery")
     return agents
+
+
+def _system_python() -> str | None:
+    """Debian's Python, if it can use the same packages.
+
+    As ocf-tester wants: everybody may run it.
+    """
+    known = shutil.which("python3", path="/usr/bin")
+    asked = "import sys; print(sys.version_info[:2] == {}[:2])"
+    command = ("-c", asked.format(tuple(sys.version_info[:2])))
+    if not known:
+        return None
+    done = subprocess.run([known, *command], capture_output=True, text=True)
+    return known if done.stdout.strip() == "True" else None
 
 
 def _run(*command: str | Path) -> None:
@@ -157,6 +174,10 @@ class AgentTest(test_recovery.RecoveryTest):
             for execution in self.mistral.executions.list()
             if execution.workflow_name.startswith("host_recovery.")
         ]
+
+    def requested(self) -> list[str]:
+        """The ids of all executions."""
+        return [execution.id for execution in self.executions()]
 
     def wait_for_recovery(self, node: str) -> Any:
         """The execution of the incident, when it has ended."""

@@ -1,14 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""A host fails in a real cluster, and nobody touches anything by hand."""
+"""Hosts fail in a real cluster, and nobody touches anything by hand.
+
+T and E are the cases of the study that the agent's design comes from.
+"""
+
+import concurrent.futures
+from typing import Any
+import uuid
 
 from mistral_hostrecovery import clock
+from mistral_hostrecovery import cluster
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import incident
+from mistral_hostrecovery import trigger
 from tests.functional import agents
+
+STARTS = 50
 
 
 class TestFailures(agents.AgentTest):
+    """What may happen to hosts and controllers."""
+
+    def assert_recovered(self, instance: Any) -> None:
+        (on,) = self.runs(instance)
+        self.assertNotEqual("c1", on)
+
     def test_power_cut(self) -> None:
-        """T1, E1."""
+        """T1, E1: the undisturbed course, from the cut to the return."""
         web = self.boot("web", "c1")
         self.cluster.cut_power("c1")
 
@@ -16,8 +35,7 @@ class TestFailures(agents.AgentTest):
 
         self.assertEqual("SUCCESS", execution.state, execution.output)
         self.assertEqual({"web": "recovered"}, self.outcomes(execution))
-        (on,) = self.runs(web)
-        self.assertNotEqual("c1", on)
+        self.assert_recovered(web)
         found = self.incident_of("c1")
         given = self.given(execution)
         self.assertEqual({"host": "c1"}, given["search_opts"])
@@ -29,5 +47,349 @@ class TestFailures(agents.AgentTest):
 
         self.cluster.power_on("c1")
         self.wait_closed("c1")
-        self.assertEqual([execution.id], [e.id for e in self.executions()])
+        self.assertEqual([execution.id], self.requested())
         self.cluster.wait_for(lambda: not self.status(), "nothing is told")
+
+    def test_controller_dies_with_the_host(self) -> None:
+        """T2, E5: nobody has recorded anything when the agent dies."""
+        web = self.boot("web", "c1")
+        self.cluster.cut_power("c1", self.agent_on())
+
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+
+    def test_agent_dies_with_the_incident_recorded(self) -> None:
+        """E2: another agent requests it, with the same id."""
+        web = self.boot("web", "c1")
+        self.cluster.api_access("refused")
+        self.cluster.cut_power("c1")
+        recorded = self.wait_for_incident("c1")
+        self.wait_for_status("c1: pending: ", "did not answer")
+        self.cluster.cut_power(self.agent_on())
+
+        self.cluster.api_access("open")
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assertEqual([recorded.id], self.requested())
+        self.assert_recovered(web)
+
+    def test_all_controllers_lose_power(self) -> None:
+        """T3, E4: only the CIB on their disks is left."""
+        web = self.boot("web", "c1")
+        self.cluster.api_access("refused")
+        self.cluster.cut_power("c1")
+        recorded = self.wait_for_incident("c1")
+        self.cluster.cut_power(*self.cluster.controllers)
+        self.cluster.api_access("open")
+        self.cluster.power_on(*self.cluster.controllers)
+        self.cluster.wait_online(*self.cluster.controllers)
+
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assertEqual([recorded.id], self.requested())
+        # That it was off before the controllers were says nothing.
+        found = self.incident_of("c1")
+        self.assertGreater(found.covered, recorded.at)
+        self.assert_recovered(web)
+
+    def test_fencing_fails_until_an_operator_confirms_it(self) -> None:
+        """T4, T5."""
+        web = self.boot("web", "c1")
+        self.cluster.break_power_switch("c1")
+        self.cluster.cut_power("c1")
+        self.cluster.wait_for(
+            lambda: self.fencing_failed("c1"), "fencing failed", 120
+        )
+        self.assertIsNone(self.incident_of("c1"))
+        self.assertEqual([], self.requested())
+
+        self.operator("stonith_admin", "--confirm", "c1")
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+
+    def fencing_failed(self, node: str) -> bool:
+        events = ("--history", node, "--output-as=xml")
+        return 'status="failed"' in self.operator("stonith_admin", *events)
+
+    def test_operator_fences_a_host_and_once_more(self) -> None:
+        """T6, and a host that is fenced again after its recovery."""
+        web = self.boot("web", "c1")
+        self.operator("stonith_admin", "--fence", "c1")
+        first = self.wait_for_recovery("c1")
+        self.assertFalse(self.cluster.is_on("c1"))
+        self.assertEqual("SUCCESS", first.state, first.output)
+        self.assert_recovered(web)
+        before = self.incident_of("c1")
+
+        self.operator("stonith_admin", "--fence", "c1")
+        self.cluster.wait_for(
+            lambda: self.incident_of("c1").id != before.id, "a new incident"
+        )
+        second = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", second.state, second.output)
+        self.assertEqual({}, self.outcomes(second))
+        self.assert_recovered(web)
+
+    def test_pacemaker_remote_is_stopped(self) -> None:
+        """T7: a failure for Pacemaker 2.1.5, unless it is in maintenance."""
+        web = self.boot("web", "c1")
+        mode = ("crm_attribute", "--type", "crm_config", "--name")
+        self.operator(*mode, "maintenance-mode", "--update", "true")
+        self.addCleanup(self.operator, *mode, "maintenance-mode", "--delete")
+        self.stop_remoted("c1")
+        self.cluster.wait_for(
+            lambda: not self.remoted("c1"), "pacemaker-remoted has ended"
+        )
+        self.assertEqual(0, self.cluster.fenced("c1"))
+        self.assertEqual(["c1"], self.runs(web))
+
+        self.operator(*mode, "maintenance-mode", "--update", "false")
+        execution = self.wait_for_recovery("c1")
+
+        self.assertFalse(self.cluster.is_on("c1"))
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+
+    def stop_remoted(self, node: str) -> None:
+        self.cluster.run(node, "pkill", "-TERM", "pacemaker-remot")
+
+    def remoted(self, node: str) -> bool:
+        done = self.cluster.run(node, "pgrep", "pacemaker-remot")
+        return done.returncode == 0
+
+    def test_link_cut(self) -> None:
+        """T10: the host lives when it is lost, and is off when recovered."""
+        web = self.boot("web", "c1")
+        self.cluster.cut_link("c1")
+
+        execution = self.wait_for_recovery("c1")
+
+        self.assertFalse(self.cluster.is_on("c1"))
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+
+    def test_fencing_reboots_the_host(self) -> None:
+        """T11: it should not, but no guest runs twice for that."""
+        web = self.boot("web", "c1")
+        device = ("crm_resource", "--resource", "power-computes")
+        action = ("pcmk_reboot_action", "--parameter-value")
+        self.operator(*device, "--set-parameter", *action, "reboot")
+        self.addCleanup(
+            self.operator, *device, "--set-parameter", *action, "off"
+        )
+        self.cluster.cut_power("c1")
+
+        execution = self.wait_for_recovery("c1")
+
+        self.cluster.wait_online("c1")
+        self.lab.wait_for_hosts("c1")
+        self.assertLessEqual(len(self.runs(web)), 1)
+        self.assertEqual([execution.id], self.requested())
+        self.assertIn("report", execution.output)
+
+    def test_two_hosts_fail_at_once(self) -> None:
+        """The brake holds both, until an operator lets them go on."""
+        self.set_parameter("max_hosts", "1")
+        here, there = self.boot("here", "c1"), self.boot("there", "c2")
+        self.cluster.cut_power("c1", "c2")
+        self.wait_for_incident("c1")
+        self.wait_for_incident("c2")
+        self.wait_for_status("c1: 2 hosts failed", "c2: 2 hosts failed")
+        self.assertEqual([], self.requested())
+
+        self.set_parameter("max_hosts", "2")
+        for node, instance in (("c1", here), ("c2", there)):
+            execution = self.wait_for_recovery(node)
+            self.assertEqual("SUCCESS", execution.state, execution.output)
+            (on,) = self.runs(instance)
+            self.assertIn(on, ("c3", "c4"))
+        self.assertEqual(2, len(self.requested()))
+
+    def test_no_quorum(self) -> None:
+        web = self.boot("web", "c1")
+        alone, *others = self.cluster.controllers
+        self.cluster.cut_power("c1", *others)
+        self.cluster.wait_for(
+            lambda: cluster.parse(self.local_cib(alone)).quorate is False,
+            "quorum is lost",
+        )
+        self.assertEqual([], self.requested())
+
+        self.cluster.power_on(*others)
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+
+    def local_cib(self, node: str) -> str:
+        return self.cluster.run(node, "cibadmin", "--query", "--local").stdout
+
+
+class TestMistral(agents.AgentTest):
+    """What may happen to Mistral, and to the way there."""
+
+    def test_nobody_can_be_asked(self) -> None:
+        """Each obstacle is told with what to do, and the incident waits."""
+        clouds = self.directory / "clouds.yaml"
+        right = clouds.read_text()
+        self.addCleanup(clouds.write_text, right)
+        clouds.write_text(right.replace("password: ", "password: not-"))
+        self.boot("web", "c1")
+        self.cluster.cut_power("c1")
+        recorded = self.wait_for_incident("c1")
+        self.wait_for_status("c1: pending: Keystone refuses", "401", "check")
+
+        clouds.unlink()
+        self.wait_for_status("c1: pending: the credentials cannot be read")
+
+        clouds.write_text(right)
+        self.set_parameter("workflow", "nobodys.workflow")
+        self.wait_for_status("Mistral has no workflow nobodys.workflow")
+
+        self.lab.kill("mistral-api")
+        self.addCleanup(self.lab.start, "mistral-api")
+        self.set_parameter("workflow", "host_recovery.recover")
+        self.wait_for_status("c1: pending: Mistral did not answer")
+        self.assertEqual(recorded, self.incident_of("c1"))
+
+        self.lab.start("mistral-api")
+        execution = self.wait_for_recovery("c1")
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assertEqual([recorded.id], self.requested())
+
+    def test_answer_is_lost(self) -> None:
+        """E3: the request arrives three times, and starts one execution."""
+        web = self.boot("web", "c1")
+        self.cluster.api_access("mute")
+        self.cluster.cut_power("c1")
+        self.wait_for_status("c1: pending: ")
+        self.wait_until(self.requested, "the request has arrived")
+
+        self.cluster.api_access("open")
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assertEqual([execution.id], self.requested())
+        (on,) = self.runs(web)
+        self.assertNotEqual("c1", on)
+
+    def test_agent_is_moved_while_mistral_hangs(self) -> None:
+        """A stop that took longer than 5 s would be a failure here."""
+        self.cluster.api_access("hanging")
+        self.cluster.cut_power("c1")
+        recorded = self.wait_for_incident("c1")
+        before = self.agent_on()
+        self._crm_resource("--ban", "--node", before)
+        self.addCleanup(self._crm_resource, "--clear")
+        self.cluster.wait_for(
+            lambda: (now := self.agent_on()) and now != before,
+            "the agent runs on another controller",
+        )
+        self.assertIn(before, self.cluster.online())
+        self.assertNotIn(cluster.STATUS, self.transient(before))
+        self.assertEqual(recorded, self.incident_of("c1"))
+
+    def transient(self, node: str) -> Any:
+        return cluster.parse(self.cluster.cib()).nodes[node].transient
+
+    def test_agent_runs_twice(self) -> None:
+        """Another one is started by hand, and both find the same."""
+        web = self.boot("web", "c1")
+        first = self.agent_on()
+        second = next(n for n in self.cluster.controllers if n != first)
+        self.cluster.cut_power("c1")
+        self.cluster.wait_for(
+            lambda: self.cluster.fenced("c1"), "c1 is fenced"
+        )
+        resource = ("crm_resource", "--resource", "host-recovery")
+        for _ in range(3):
+            self.cluster.run(second, *resource, "--force-start")
+
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assertEqual([execution.id], self.requested())
+        (on,) = self.runs(web)
+        self.assertNotEqual("c1", on)
+        self.cluster.run(second, *resource, "--force-stop")
+
+    def test_host_is_back_before_the_request(self) -> None:
+        """Nothing is evacuated; a report says what is off on it."""
+        web = self.boot("web", "c1")
+        self.set_parameter("report_after", "1")
+        self.cluster.api_access("refused")
+        self.cluster.cut_power("c1")
+        # One that nobody can read does not keep this one waiting.
+        garbage = ("crm_attribute", "--node", "c2", "--lifetime", "forever")
+        garbage += ("--name", cluster.INCIDENT)
+        self.operator(*garbage, "--update", "{}")
+        self.addCleanup(self.operator, *garbage, "--delete")
+        recorded = self.wait_for_incident("c1")
+        self.cluster.power_on("c1")
+        self.cluster.wait_online("c1")
+
+        self.cluster.api_access("open")
+        self.wait_closed("c1")
+
+        (execution,) = self.executions()
+        self.assertNotEqual(recorded.id, execution.id)
+        self.assertIs(True, self.given(execution)["dry_run"])
+        self.assertEqual("planned", self.report(execution)["state"])
+        self.assertEqual(
+            "c1", getattr(self.nova.servers.get(web.id), agents.HOST)
+        )
+        self.wait_for_status("c2: the incident '{}' cannot be read")
+        self.assertEqual("{}", self.cluster.attribute("c2", cluster.INCIDENT))
+
+    def test_host_is_given_back(self) -> None:
+        self.set_parameter("auto_return", "true")
+        self.boot("web", "c1")
+        self.cluster.cut_power("c1")
+        self.wait_for_recovery("c1")
+        self.assertTrue(self._service("c1").forced_down)
+
+        self.cluster.power_on("c1")
+        self.wait_closed("c1")
+
+        names = sorted(e.workflow_name for e in self.executions())
+        expected = ["host_recovery.recover", "host_recovery.return_host"]
+        self.assertEqual(expected, names)
+        service = self._service("c1")
+        self.assertFalse(service.forced_down)
+        self.assertEqual("enabled", service.status)
+
+    def test_fifty_starts_are_one_execution(self) -> None:
+        """A connection may be lost; whoever asks again gets the same."""
+        mistral = trigger.connect(
+            "lab", str(self.directory / "clouds.yaml"), seconds=60
+        )
+        wanted = incident.Incident(
+            str(uuid.uuid4()), at=1700000000, host="c1", shared=True
+        )
+        workflow, given = incident.request(wanted, "host_recovery.recover")
+        # For a host that is up it waits for nothing.
+        given["dry_run"] = True
+
+        def start(_: int) -> str:
+            while True:
+                try:
+                    return mistral.start(wanted.id, workflow, given).id
+                except errors.Unavailable:
+                    continue
+
+        with concurrent.futures.ThreadPoolExecutor(STARTS) as pool:
+            started = set(pool.map(start, range(STARTS)))
+
+        self.assertEqual({wanted.id}, started)
+        self.assertEqual([wanted.id], self.requested())
+        execution = self.wait_for_end(wanted.id)
+        tasks = [task.name for task in self.mistral.tasks.list(execution.id)]
+        self.assertEqual(len(tasks), len(set(tasks)), tasks)
+        self.assertEqual("SUCCESS", execution.state, execution.output)
