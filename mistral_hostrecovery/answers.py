@@ -18,7 +18,7 @@ from mistral_hostrecovery import errors
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 #: Where the actions' credentials are.
-_CREDENTIALS = "the credentials in mistral.conf"
+_CREDENTIALS = "the credentials in [hostrecovery] of mistral.conf"
 
 #: Longest message of a service that is passed on.
 _WORDS_LENGTH = 300

@@ -62,7 +62,7 @@ class StatusTest(base.BaseTestCase):
         self.assertTrue(issubclass(errors.Conflict, errors.Refused))
 
     @ddt.data(
-        (401, "credentials in mistral.conf"),
+        (401, "credentials in [hostrecovery] of mistral.conf"),
         (403, "role"),
         (404, "catalogue"),
     )
@@ -91,7 +91,7 @@ class StatusTest(base.BaseTestCase):
         self, raised: Exception
     ) -> None:
         sentence = self.check(raised, errors.Refused)
-        self.assertIn("[hostrecovery] in mistral.conf", sentence)
+        self.assertIn("[hostrecovery] of mistral.conf", sentence)
 
     def test_other_errors_pass(self) -> None:
         self.assertRaises(KeyError, translate, KeyError("a bug"))
