@@ -60,6 +60,10 @@ def mount(boot: dict[str, Any]) -> None:
         # without an upper directory, it can't be written to
         layers = f"lowerdir={source}:{target}"
         run("mount", "-t", "overlay", "-o", layers, "overlay", target)
+    for directory in boot["writable"]:
+        run("mount", "--bind", directory, directory)
+    # The rest of this machine's files: an agent under test may be wrong.
+    run("mount", "-o", "remount,bind,ro", "/")
 
 
 def start(daemons: list[dict[str, list[str]]]) -> None:

@@ -102,6 +102,8 @@ def define_node(
         "overlays": {
             target: str(source) for target, source in overlays.items()
         },
+        # What people expect to, and where this boot is written down.
+        "writable": ["/tmp", "/var/tmp", str(directory)],
         "daemons": daemons,
         "booted": str(files.booted(node.name)),
     }

@@ -28,7 +28,7 @@ ENVIRONMENT = dict(os.environ)
 # Runs, and keeps what it was told the last time.
 AGENT = """\
 #!/bin/sh
-running=$HA_RSCTMP/toy
+running=/run/resource-agents/toy
 case $1 in
 start) touch "$running" ;;
 stop) rm -f "$running" ;;
@@ -118,7 +118,9 @@ class TestCluster(oslotest_base.BaseTestCase):
         cls.port = cls.server.server_address[1]
         directory = agents()
         cls.addClassCleanup(subprocess.run, ["rm", "-r", str(directory)])
-        cls.cluster = cluster.Cluster(agents=directory, ports=(cls.port,))
+        cls.cluster = cluster.Cluster(
+            agents=directory, ports=(cls.port,), reconnect_interval=5
+        )
         cls.cluster.start_up()
         cls.addClassCleanup(cls.cluster.shut_down)
 
@@ -130,8 +132,12 @@ class TestCluster(oslotest_base.BaseTestCase):
         self.cluster.api_access("open")
         for name in self.cluster.computes:
             self.cluster.repair_power_switch(name)
+        self.wait_for(self._all_online, "everything is online", 120)
+
+    def _all_online(self) -> bool:
+        """Pacemaker may still switch off what it tried to before."""
         self.cluster.power_on(*self.cluster.nodes)
-        self.cluster.wait_online()
+        return self.cluster.online() == set(self.cluster.nodes)
 
     def wait_for(
         self, condition: Callable[[], Any], what: str, seconds: float = 60
@@ -254,6 +260,12 @@ class TestCluster(oslotest_base.BaseTestCase):
     def _get(self, node: str) -> str:
         url = f"http://{layout.ADDRESS}:{self.port}/"
         return self.cluster.run(node, "python3", "-c", GET, url).stdout
+
+    def test_nothing_of_this_machine_can_be_written(self) -> None:
+        for path in ("/etc", "/usr/sbin", "/usr/lib/ocf/resource.d", "/"):
+            for name in ("ctl1", "c1"):
+                done = self.cluster.run(name, "touch", f"{path}/hostrecovery")
+                self.assertIn("Read-only file system", done.stderr)
 
     def test_what_is_unknown_is_refused(self) -> None:
         for call in (
