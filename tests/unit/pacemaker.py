@@ -97,11 +97,15 @@ class World:
                 one.ended = self.now
 
     def change(self, **what: Any) -> None:
-        """Every execution that has not ended is changed."""
+        """Every execution that has not ended is changed.
+
+        One that is paused is not paused once more: Mistral keeps why it is.
+        """
         for one in self.executions.values():
-            if one.state not in incident.FINAL:
-                for name, value in what.items():
-                    setattr(one, name, value)
+            if one.state in (*incident.FINAL, what.get("state")):
+                continue
+            for name, value in what.items():
+                setattr(one, name, value)
 
     # What the tests ask.
 

@@ -16,6 +16,7 @@ import ddt
 import fixtures
 from oslotest import base
 
+import mistral_hostrecovery
 from mistral_hostrecovery import agent
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import reconciliation
@@ -246,9 +247,11 @@ class ParametersTest(AgentCase):
         self.assertIn("chmod 0600 it", self.said)
 
     def test_openstacksdk_is_missing(self) -> None:
-        self.useFixture(fixtures.MonkeyPatch("mistral_hostrecovery.trigger"))
-        missing = {"mistral_hostrecovery.trigger": None, "openstack": None}
-        with mock.patch.dict(sys.modules, missing):
+        loaded = mock.patch.dict(sys.modules, {"openstack": None})
+        package = mock.patch.dict(vars(mistral_hostrecovery))
+        with loaded, package:
+            sys.modules.pop("mistral_hostrecovery.trigger", None)
+            vars(mistral_hostrecovery).pop("trigger", None)
             code = self.run_agent("validate-all")
         self.assertEqual(agent.ERR_INSTALLED, code)
         self.assertIn("Mistral cannot be asked", self.said)
