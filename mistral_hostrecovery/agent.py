@@ -33,6 +33,8 @@ NOT_RUNNING = 7
 
 #: The pass in start: while it lasts the resource can't be stopped.
 _START_SECONDS = 15
+#: Of an operation without a timeout, in milliseconds.
+_TIMEOUT = parameters.MONITOR_SECONDS * 1000
 #: Of clearing the status in stop, which must be quick whatever happens.
 _STOP_SECONDS = 3.0
 
@@ -117,13 +119,22 @@ class Agent:
             self._log,
         )
         try:
-            with _alarm(seconds):
+            with _alarm(min(seconds, self._seconds())):
                 one.run(deep)
         except (errors.Unavailable, reconciliation.OutOfTime) as exc:
             self._log(str(exc))
         except Exception as exc:
             # Pacemaker would restart the resource, which mends no bug.
             self._log(f"bug: {exc!r}: report it")
+
+    def _seconds(self) -> float:
+        """Return how long a pass may take for Pacemaker, which else kills it.
+
+        What is left is for the last command, and for telling operators.
+        """
+        timeout = self._environ.get("OCF_RESKEY_CRM_meta_timeout", "")
+        milliseconds = int(timeout) if timeout.isdecimal() else _TIMEOUT
+        return max(1.0, milliseconds / 1000 - cluster.COMMAND_SECONDS)
 
     def _connect(
         self, settings: parameters.Parameters

@@ -24,7 +24,7 @@ NUDGED = "hostrecovery-nudged"
 STATUS = "hostrecovery-status"
 
 #: Seconds that one of Pacemaker's commands may take.
-_COMMAND_SECONDS = 10.0
+COMMAND_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,9 +173,7 @@ class Cluster:
         """
         self._permanent(node, name, "--delete")
 
-    def tell(
-        self, text: str | None, seconds: float = _COMMAND_SECONDS
-    ) -> None:
+    def tell(self, text: str | None, seconds: float = COMMAND_SECONDS) -> None:
         """Show operators a text on this controller, None for none any more.
 
         :raises errors.Unavailable: it may not be shown.
@@ -188,14 +186,14 @@ class Cluster:
 
         :raises errors.Unavailable: nobody knows.
         """
-        done = self._call(["stonith_admin", "--list", node], _COMMAND_SECONDS)
+        done = self._call(["stonith_admin", "--list", node], COMMAND_SECONDS)
         return done.returncode == 0 and "0 fence devices" not in done.stdout
 
     def _permanent(self, node: str, name: str, *what: str) -> None:
         lifetime = ("--lifetime", "forever", "--name", name)
         self._run("crm_attribute", "--node", node, *lifetime, *what)
 
-    def _run(self, *command: str, seconds: float = _COMMAND_SECONDS) -> str:
+    def _run(self, *command: str, seconds: float = COMMAND_SECONDS) -> str:
         done = self._call(command, seconds)
         if done.returncode:
             said = (done.stderr or done.stdout).strip() or "no reason"

@@ -79,15 +79,6 @@ class Mistral(Protocol):
     def unfinished(self) -> list[str]: ...
 
 
-def _shared(text: str) -> bool:
-    try:
-        return parameters.boolean(text)
-    except errors.Refused as exc:
-        raise errors.Refused(
-            f"node attribute {cluster.SHARED}: {exc}"
-        ) from exc
-
-
 class Pass:
     """One pass over all hosts."""
 
@@ -142,36 +133,67 @@ class Pass:
         hosts = []
         for node in view.nodes.values():
             known = node.permanent.get(cluster.INCIDENT)
-            if known is None:
-                chosen = node.remote and selected.fullmatch(node.name)
-                if not (chosen and node.fenced):
-                    continue
+            chosen = node.remote and selected.fullmatch(node.name)
+            if known is None and not (chosen and node.fenced):
+                continue
             try:
-                hosts.append(self._host(node, known))
+                hosts.append(self._host(node, known, view))
             except errors.Refused as exc:
                 self._say(node.name, str(exc))
         return hosts
 
-    def _host(self, node: cluster.Node, known: str | None) -> incident.Host:
+    def _host(
+        self, node: cluster.Node, known: str | None, view: cluster.View
+    ) -> incident.Host:
+        """:raises errors.Refused: its incident cannot be read."""
         host = incident.Host(
             node=node.name,
             fenced=node.fenced,
             incident=None if known is None else incident.decode(known),
         )
         try:
-            name = self._settings.host_for(node.name)
-            if len(name) > incident.HOST_LENGTH:
-                raise errors.Refused(
-                    f"the name {name} is longer than {incident.HOST_LENGTH}"
-                    " characters: give a shorter one in host_map"
-                )
-            text = node.permanent.get(cluster.SHARED)
-            shared = self._settings.on_shared_storage
-            if text is not None:
-                shared = _shared(text)
+            name, shared = self._in_nova(node, view)
         except errors.Refused as exc:
             return dataclasses.replace(host, problem=str(exc))
         return dataclasses.replace(host, host=name, shared=shared)
+
+    def _in_nova(
+        self, node: cluster.Node, view: cluster.View
+    ) -> tuple[str, bool]:
+        """Return Nova's name of a host and whether its disks survive it.
+
+        :raises errors.Refused: nobody can say that for sure.
+        """
+        name = self._settings.host_for(node.name)
+        if len(name) > incident.HOST_LENGTH:
+            raise errors.Refused(
+                f"the name {name} is longer than {incident.HOST_LENGTH}"
+                " characters: give a shorter one in host_map"
+            )
+        others = (other for other in view.nodes.values() if other.remote)
+        for other in others:
+            # To recover the wrong one of two would wreck one that runs.
+            if other.name != node.name and self._is(other.name, name):
+                raise errors.Refused(
+                    f"nodes {node.name} and {other.name} would both be host"
+                    f" {name} in Nova: correct host_map"
+                )
+        text = node.permanent.get(cluster.SHARED)
+        if text is None:
+            return name, self._settings.on_shared_storage
+        try:
+            return name, parameters.boolean(text)
+        except errors.Refused as exc:
+            raise errors.Refused(
+                f"node attribute {cluster.SHARED}: {exc}"
+            ) from exc
+
+    def _is(self, node: str, host: str) -> bool:
+        try:
+            return self._settings.host_for(node) == host
+        except errors.Refused:
+            # That is about the other one, and told when it fails.
+            return False
 
     def _take_care(
         self, host: incident.Host, view: cluster.View, held: str | None

@@ -262,3 +262,7 @@ class AgentTest(test_recovery.RecoveryTest):
                 self.mistral.executions.update(execution.id, "CANCELLED")
         for node in self.cluster.computes:
             self.wait_closed(node)
+            # Enabled while it counts as down, a host stays disabled for the
+            # scheduler: its nova-compute is not told.
+            self.bring_back(node)
+        self.lab.wait_for_hosts()
