@@ -213,7 +213,12 @@ class Mistral:
         world = self._world
         if execution_id not in world.executions:
             host = asked["search_opts"]["host"]
-            if asked.get("fenced") and not world.fenced[host]:
+            off = any(
+                fenced
+                for node, fenced in world.fenced.items()
+                if host in (node, node.partition(".")[0])
+            )
+            if asked.get("fenced") and not off:
                 world.wrong.append(f"{host} may be up and is recovered")
             if not any(one.execution == execution_id for one in world.written):
                 world.wrong.append(f"{host} is asked for, but not recorded")

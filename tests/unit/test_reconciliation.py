@@ -562,6 +562,16 @@ class PassTest(base.BaseTestCase):
             pacemaker.run_pass(world)
             self.assertEqual(RECOVERED, world.requests())
 
+    def test_hosts_that_cannot_be_told_apart(self) -> None:
+        """To recover the wrong one would wreck a host that runs."""
+        world = World("cmp1.north", "cmp1.south", "cmp2.north")
+        world.fence("cmp1.north")
+        world.fence("cmp2.north")
+        pacemaker.run_pass(world, chosen=pacemaker.settings(host_name="short"))
+        status = world.status["ctl1"]
+        self.assertIn("would both be host cmp1 in Nova", status)
+        self.assertEqual(["cmp2 recover fenced"], world.requests())
+
     def test_a_cut_controller_goes_on_where_it_was_over(self) -> None:
         world = World("cmp1", "cmp2")
         world.fence("cmp1")
