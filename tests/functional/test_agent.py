@@ -393,3 +393,48 @@ class TestMistral(agents.AgentTest):
         tasks = [task.name for task in self.mistral.tasks.list(execution.id)]
         self.assertEqual(len(tasks), len(set(tasks)), tasks)
         self.assertEqual("SUCCESS", execution.state, execution.output)
+
+
+class TestConventions(agents.AgentTest):
+    def test_ocf_tester(self) -> None:
+        """It starts, stops and asks the agent beside Pacemaker."""
+        on = self.cluster.controllers[0]
+        parameters = {
+            "cloud": "lab",
+            "clouds_file": str(self.directory / "clouds.yaml"),
+        }
+        given = [
+            word
+            for name, value in parameters.items()
+            for word in ("-o", f"{name}={value}")
+        ]
+        path = "/usr/lib/ocf/resource.d/hostrecovery/HostRecovery"
+        tester = ("ocf-tester", "-v", "-n", "tester", *given, path)
+        done = self.cluster.run(on, *tester, seconds=120)
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertIn("passed all tests", done.stdout)
+
+    def test_unprotected_hosts_are_named(self) -> None:
+        """A host without a device, and one that is a full member."""
+        environment = {
+            "OCF_RESKEY_cloud": "lab",
+            "OCF_RESKEY_clouds_file": str(self.directory / "clouds.yaml"),
+            "OCF_RESKEY_hosts": "c1|ctl1",
+        }
+        device = ("crm_resource", "--resource", "power-computes")
+        hosts = ("pcmk_host_list", "--parameter-value")
+        self.operator(*device, "--set-parameter", *hosts, "c2")
+        self.addCleanup(
+            self.operator, *device, "--set-parameter", *hosts, "c1 c2"
+        )
+        self.cluster.run(self.cluster.controllers[0], "crm_resource", "--wait")
+        done = self.cluster.run(
+            self.cluster.controllers[0],
+            "env",
+            *(f"{name}={value}" for name, value in environment.items()),
+            "/usr/lib/ocf/resource.d/hostrecovery/HostRecovery",
+            "validate-all",
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("c1 will not be recovered: no device", done.stderr)
+        self.assertIn("ctl1 will not be recovered: a full", done.stderr)
