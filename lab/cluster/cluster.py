@@ -20,7 +20,7 @@ from lab import process
 from lab.cluster import configuration
 from lab.cluster import machines
 from lab.cluster import needs
-from lab.cluster import nodes
+from lab.cluster import nodes as places
 from lab.cluster import setup
 
 AGENT = "host-recovery"
@@ -47,7 +47,7 @@ class Cluster:
         agents: Path | None = None,
         controllers: int = 3,
         computes: tuple[str, ...] = ("c1", "c2"),
-        ports: tuple[int, ...] = nodes.PORTS,
+        ports: tuple[int, ...] = places.PORTS,
         reconnect_interval: int = 10,
         directory: Path | None = None,
     ) -> None:
@@ -62,11 +62,11 @@ class Cluster:
         self._ports = ports
         self._reconnect_interval = reconnect_interval
         self._directory = directory
-        self._nodes = nodes.named(controllers, computes)
+        self._nodes = places.named(controllers, computes)
         self.controllers = [one.name for one in self._nodes if one.controller]
         self.computes = list(computes)
         self._keeper: keeper.Keeper | None = None
-        self._running: nodes.Files | None = None
+        self._running: places.Files | None = None
 
     def __enter__(self) -> Cluster:
         self.start_up()
@@ -85,7 +85,7 @@ class Cluster:
         path = tempfile.mkdtemp(
             prefix="hostrecovery-cluster-", dir=self._directory
         )
-        files = nodes.Files(Path(path).resolve())
+        files = places.Files(Path(path).resolve())
         self._keeper = keeper.start(files.path)
         try:
             self._bring_up(files, remoted)
@@ -104,18 +104,17 @@ class Cluster:
             self._keeper = None
             self._running = None
 
-    def _bring_up(self, files: nodes.Files, remoted: Path) -> None:
+    def _bring_up(self, files: places.Files, remoted: Path) -> None:
         setup.write(files, self._nodes)
-        files.describe(
-            self._nodes, self._ports, self._lab and self._lab.directory
-        )
+        lab = self._lab.directory if self._lab else None
+        files.describe(self._nodes, self._ports, lab)
         processes = process.Processes(files)
         setup.define_switch(processes)
-        processes.start(nodes.SWITCH)
+        processes.start(places.SWITCH)
         for node in self._nodes:
             setup.define_node(files, processes, node, remoted, self._agents)
         setup.define_power(files, processes)
-        processes.start(nodes.POWER)
+        processes.start(places.POWER)
         self._running = files
         self._progress("starting controllers and computes")
         self.power_on(*self.nodes)
@@ -142,11 +141,10 @@ class Cluster:
     def remove_agent(self, name: str = AGENT) -> None:
         """Stop it and forget it, as an administrator would."""
         on = self._current()[0]
-        wait = "--wait"
         for command in (
             f"crm_resource --resource {name} --meta "
             "--set-parameter target-role --parameter-value Stopped",
-            f"crm_resource {wait} --timeout 60",
+            "crm_resource --wait --timeout 60",
             f"cibadmin --delete --xpath //rsc_location[@rsc='{name}']",
             f"cibadmin --delete --xpath //primitive[@id='{name}']",
         ):
@@ -177,7 +175,11 @@ class Cluster:
         self._machines.on(*names)
 
     def cut_link(self, name: str) -> None:
-        """The machine runs on, and nobody reaches it."""
+        """The machine runs on, and nobody reaches it until it boots again.
+
+        A lab's nova-compute, which does not live behind this link, is stopped
+        meanwhile: nobody would hear of it either.
+        """
         self._machines.unplug(name)
 
     def restore_link(self, name: str) -> None:
@@ -344,7 +346,7 @@ class Cluster:
         return self._files.path
 
     @property
-    def _files(self) -> nodes.Files:
+    def _files(self) -> places.Files:
         if self._running is None:
             raise LabError("This cluster does not run.")
         return self._running

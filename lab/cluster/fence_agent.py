@@ -13,7 +13,6 @@ METADATA = """\
 <?xml version="1.0" ?>
 <resource-agent name="fence_hostrecovery_lab" shortdesc="The power switch">
   <longdesc>Switches the machines of the lab's cluster off and on.</longdesc>
-  <vendor-url>https://opendev.org/openstack/mistral</vendor-url>
   <parameters>
     <parameter name="action" unique="0" required="1">
       <content type="string" default="reboot"/>

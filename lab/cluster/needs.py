@@ -23,7 +23,7 @@ NAMESPACES = (
 # Tried in this order, each inside new namespaces.
 PROBES = {
     "namespaces": "true",
-    "a bridge and veth pairs": (
+    "bridges and veth pairs": (
         "ip link add name br0 type bridge"
         " && ip link add name port type veth peer name eth0"
     ),
