@@ -358,8 +358,12 @@ class CommandTest(base.BaseTestCase):
     def test_it_reads_nothing_from_pacemaker(self) -> None:
         """A command that asks something must not wait for an answer."""
         self.command("cibadmin", "sys.exit(3 if sys.stdin.read() else 4)")
-        read, write = os.pipe()
-        self.addCleanup(os.close, write)
-        self.addCleanup(os.close, read)
+        typed = self.bin / "typed"
+        typed.write_text("yes")
+        own = os.dup(0)
+        self.addCleanup(os.close, own)
+        self.addCleanup(os.dup2, own, 0)
+        with open(typed) as file:
+            os.dup2(file.fileno(), 0)
         error = self.assertRaises(errors.Unavailable, self.cluster.view)
         self.assertIn("failed with 4", str(error))

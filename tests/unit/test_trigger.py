@@ -189,10 +189,12 @@ class ConnectTest(TriggerCase):
 
     def test_the_environment_does_not_matter(self) -> None:
         """The agent's is root's, and whose shell that is nobody knows."""
+        other = self.clouds.with_name("other.yaml")
+        other.write_text(NO_AUTH.replace("8989", "8990"))
         for name, value in (
             ("OS_CLOUD", "other"),
             ("OS_AUTH_URL", "http://wrong"),
-            ("OS_CLIENT_CONFIG_FILE", "/does/not/exist"),
+            ("OS_CLIENT_CONFIG_FILE", str(other)),
         ):
             self.useFixture(fixtures.EnvironmentVariable(name, value))
         self.serve("GET", f"/executions/{EXECUTION}", shown())
