@@ -8,6 +8,7 @@ them on, and the answer to the start of an execution is lost.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 import contextlib
 import ctypes
 import functools

@@ -261,10 +261,10 @@ class Cluster:
 
     def running_on(self, resource: str) -> list[str]:
         """Where the cluster believes that a resource runs."""
-        places = self.monitor().iterfind(
+        found = self.monitor().iterfind(
             f".//resource[@id='{resource}'][@active='true']/node"
         )
-        return sorted({place.attrib["name"] for place in places})
+        return sorted({place.attrib["name"] for place in found})
 
     def log(self, name: str) -> Path:
         """Pacemaker's log of a machine, else that of a process."""
