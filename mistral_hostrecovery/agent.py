@@ -32,11 +32,11 @@ ERR_CONFIGURED = 6
 NOT_RUNNING = 7
 
 #: The pass in start: while it lasts the resource can't be stopped.
-_START_SECONDS = 15
+_START_SECONDS = 15.0
+#: Of finding out which hosts nobody can fence.
+_WARN_SECONDS = 5.0
 #: Of an operation without a timeout, in milliseconds.
 _TIMEOUT = parameters.MONITOR_SECONDS * 1000
-#: Of clearing the status in stop, which must be quick whatever happens.
-_STOP_SECONDS = 3.0
 
 _NAME = "HostRecovery"
 
@@ -58,14 +58,14 @@ class Agent:
         self._running.touch()
         self._pass(settings, min(_START_SECONDS, settings.deadline), False)
         late = contextlib.suppress(reconciliation.OutOfTime)
-        with late, _alarm(_START_SECONDS):
+        with late, _alarm(_WARN_SECONDS):
             self._warn_unprotected(settings)
         return SUCCESS
 
     def stop(self) -> int:
         self._running.unlink(missing_ok=True)
         with contextlib.suppress(errors.Unavailable):
-            self._pacemaker.tell(None, _STOP_SECONDS)
+            self._pacemaker.tell(None)
         return SUCCESS
 
     def monitor(self) -> int:
@@ -194,6 +194,7 @@ class Agent:
 
     def _log(self, text: str) -> None:
         """Into the system's log, and into Pacemaker's where it has its own."""
+        text = reconciliation.clean(text)
         tag = self._environ.get("OCF_RESOURCE_INSTANCE", _NAME)
         syslog.openlog(f"{_NAME}({tag})", syslog.LOG_PID, syslog.LOG_DAEMON)
         syslog.syslog(syslog.LOG_NOTICE, text)
@@ -220,7 +221,8 @@ def _alarm(seconds: float) -> Iterator[None]:
         )
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: Python swallows what a finaliser raises.
+    signal.setitimer(signal.ITIMER_REAL, seconds, cluster.TELL_SECONDS + 1)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ the attributes of a host within seconds after it was fenced.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import re
 import subprocess
 import xml.etree.ElementTree as ET
 
@@ -25,6 +26,8 @@ STATUS = "hostrecovery-status"
 
 #: Seconds that one of Pacemaker's commands may take.
 COMMAND_SECONDS = 10.0
+#: That telling operators may take, also in a stop.
+TELL_SECONDS = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Node:
     fenced: int | None = None
     permanent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transient: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Why the CIB says nothing sensible about its fencing.
+    problem: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,12 +103,11 @@ def parse(text: str) -> View:
         quorate=cib.get("have-quorum") == "1",
         name=properties.get("cluster-name", ""),
         nodes={
-            name: Node(
-                name=name,
-                remote=name in remotes,
-                fenced=_fenced(name, states.get(name)),
-                permanent=permanent.get(name, {}),
-                transient=_transient(states.get(name)),
+            name: _node(
+                name,
+                name in remotes,
+                states.get(name),
+                permanent.get(name, {}),
             )
             for name in names
         },
@@ -119,21 +123,31 @@ def _attributes(element: ET.Element) -> dict[str, str]:
     }
 
 
-def _transient(state: ET.Element | None) -> dict[str, str]:
-    attributes = None if state is None else state.find("transient_attributes")
-    return {} if attributes is None else _attributes(attributes)
+def _node(
+    name: str,
+    remote: bool,
+    state: ET.Element | None,
+    permanent: Mapping[str, str],
+) -> Node:
+    node = Node(name, remote, permanent=permanent)
+    if state is None:
+        return node
+    attributes = state.find("transient_attributes")
+    if attributes is not None:
+        node = dataclasses.replace(node, transient=_attributes(attributes))
+    text = state.get("node_fenced")
+    if not remote or text is None:
+        return node
+    if _TIME.fullmatch(text):
+        return dataclasses.replace(node, fenced=int(text))
+    problem = (
+        f"the CIB says that it was fenced at {text!r:.40}, which is no time:"
+        " see `cibadmin --query`"
+    )
+    return dataclasses.replace(node, problem=problem)
 
 
-def _fenced(name: str, state: ET.Element | None) -> int | None:
-    text = None if state is None else state.get("node_fenced")
-    if text is None:
-        return None
-    if not text.isdecimal():
-        raise errors.Unavailable(
-            f"the CIB says that {name} was fenced at {text!r}, which is no"
-            " time: see `cibadmin --query`"
-        )
-    return int(text)
+_TIME = re.compile("[0-9]{1,10}")
 
 
 class Cluster:
@@ -173,13 +187,14 @@ class Cluster:
         """
         self._permanent(node, name, "--delete")
 
-    def tell(self, text: str | None, seconds: float = COMMAND_SECONDS) -> None:
+    def tell(self, text: str | None) -> None:
         """Show operators a text on this controller, None for none any more.
 
         :raises errors.Unavailable: it may not be shown.
         """
         what = ["--delete"] if text is None else ["--update", text]
-        self._run("attrd_updater", "--name", STATUS, *what, seconds=seconds)
+        command = ("attrd_updater", "--name", STATUS, *what)
+        self._run(*command, seconds=TELL_SECONDS)
 
     def can_fence(self, node: str) -> bool:
         """Return whether a device can fence a node.
@@ -187,7 +202,8 @@ class Cluster:
         :raises errors.Unavailable: nobody knows.
         """
         done = self._call(["stonith_admin", "--list", node], COMMAND_SECONDS)
-        return done.returncode == 0 and "0 fence devices" not in done.stdout
+        none = re.search(r"(?<!\d)0 fence devices", done.stdout)
+        return done.returncode == 0 and not none
 
     def _permanent(self, node: str, name: str, *what: str) -> None:
         lifetime = ("--lifetime", "forever", "--name", name)

@@ -70,8 +70,8 @@ class Incident:
     kind: str = RECOVER
     attempt: int = 1
     state: str = PENDING
-    #: The fencing that was the latest one when the request was accepted; of a
-    #: report that is still to be requested: when the host was back.
+    #: The fencing that was the latest one when the request was made; of a
+    #: report that is to be requested: since when the host is back.
     covered: int = 0
     #: How the execution ended.
     end: str | None = None
@@ -97,6 +97,8 @@ class Execution:
     report: str | None = None
     #: Why nothing happens in it any more, None if something does.
     stuck: str | None = None
+    #: Seconds since it changed, by Mistral's clock.
+    unchanged: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def mint(cluster: str, host: Host) -> Incident:
         at=host.fenced,
         host=host.host,
         shared=host.shared,
+        covered=host.fenced,
     )
 
 
@@ -248,45 +251,60 @@ def _pending(
     host: Host, incident: Incident, rules: Rules, now: int, held: str | None
 ) -> Step:
     if isinstance(host.answer, Execution):
+        covered = incident.covered if incident.kind == RECOVER else incident.at
         return Save(
-            dataclasses.replace(
-                incident, state=STARTED, covered=host.fenced or incident.at
-            ),
+            dataclasses.replace(incident, state=STARTED, covered=covered),
             f"execution {incident.execution} is {host.answer.state}",
         )
     if host.fenced is None:
         # After a full stop of the cluster. It may have been switched on
         # meanwhile: what was fenced then need not be off now.
         return Wait("waits until Pacemaker says whether the host is fenced")
-    if incident.host is None:
-        if host.problem:
-            return Wait(host.problem)
+    if host.host is not None:
+        # What is in the incident may have been corrected since.
         named = dataclasses.replace(
             incident, host=host.host, shared=host.shared
         )
-        return Save(named, f"is host {host.host} in Nova")
-    if (incident.kind == RECOVER) == bool(host.fenced):
-        if incident.kind == RECOVER and held:
-            return Wait(held)
-        if incident.kind == REPORT:
-            due = incident.covered + rules.report_after
-            if now < due:
-                return Wait(f"its report is requested at {_stamp(due)}")
-        return Start(incident)
+    elif incident.host is None:
+        return Wait(host.problem)
+    else:
+        named = incident
+    if incident.kind != RECOVER:
+        return _pending_late(host, incident, rules, now)
+    asked = dataclasses.replace(named, covered=host.fenced)
+    if asked == incident:
+        return Wait(held) if held else Start(incident)
     if host.answer is None:
-        # It may have been requested, and the answer was lost.
+        # It may have been requested as it was, and the answer was lost.
         return Look(incident.execution)
     if host.fenced:
+        return Save(asked, f"is host {asked.host}, fenced at {host.fenced}")
+    return _late(named, rules, now)
+
+
+def _pending_late(
+    host: Host, incident: Incident, rules: Rules, now: int
+) -> Step:
+    """What is asked for a host that is back."""
+    if host.fenced:
+        if host.answer is None:
+            return Look(incident.execution)
         return _fenced_again(host, rules)
-    return _late(incident, rules, now)
+    due = incident.covered + rules.report_after
+    if incident.kind == REPORT and now < due:
+        return Wait(f"its report is requested at {_stamp(due)}")
+    return Start(incident)
 
 
 def _late(incident: Incident, rules: Rules, now: int) -> Step:
     """The host is back, and nobody asked for its recovery."""
-    why = "is back before its recovery could be requested"
+    why = f"is back before attempt {incident.attempt} could be requested"
     if rules.late == "skip":
         return Close(f"{why}: see whether instances on it stay off")
-    kind = UNFENCED if rules.late == "start" else REPORT
+    # If an attempt was made, it was that which forced the host down in Nova,
+    # so this would prove nothing.
+    first = incident.attempt == 1
+    kind = UNFENCED if rules.late == "start" and first else REPORT
     late = dataclasses.replace(incident, kind=kind, attempt=1, covered=now)
     return Save(late, f"{why}: request of kind {kind}")
 
@@ -393,12 +411,21 @@ def encode(incident: Incident) -> str:
     for key, value, default in (
         ("for", incident.kind, RECOVER),
         ("n", incident.attempt, 1),
-        ("seen", incident.covered, 0),
+        ("seen", incident.covered, incident.at),
         ("end", incident.end, None),
     ):
         if value != default:
             fields[key] = value
     return json.dumps(fields, separators=(",", ":"))
+
+
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RecursionError,
+)
 
 
 def decode(text: str) -> Incident:
@@ -412,21 +439,22 @@ def decode(text: str) -> Incident:
         version = fields.pop("v")
         if version != _VERSION:
             raise ValueError(f"version {version!r}")
+        at = fields.pop("at")
         incident = Incident(
             id=fields.pop("id"),
-            at=fields.pop("at"),
+            at=at,
             state=fields.pop("st"),
             host=fields.pop("host"),
             shared=fields.pop("shared"),
             kind=fields.pop("for", RECOVER),
             attempt=fields.pop("n", 1),
-            covered=fields.pop("seen", 0),
+            covered=fields.pop("seen", at),
             end=fields.pop("end", None),
         )
         if fields:
             raise ValueError(f"unknown {', '.join(map(repr, fields))}")
         _check(incident)
-    except (ValueError, TypeError, AttributeError, KeyError) as exc:
+    except _MALFORMED as exc:
         raise errors.Refused(
             f"the incident {text!r:.120} cannot be read ({exc}): see what"
             " became of the host, then delete the attribute"
@@ -437,16 +465,17 @@ def decode(text: str) -> Incident:
 def _check(incident: Incident) -> None:
     """:raises ValueError: it says something that cannot be."""
     known = (*FINAL, LOST)
+    ended = incident.state == ENDED
     for name, fine in (
         ("id", isinstance(incident.id, str) and _UUID.fullmatch(incident.id)),
-        ("at", _whole(incident.at) and incident.at > 0),
+        ("at", is_time(incident.at) and incident.at > 0),
         ("st", incident.state in _STATES),
-        ("host", incident.host is None or _is_name(incident.host)),
+        ("host", incident.host is None or is_name(incident.host)),
         ("shared", isinstance(incident.shared, bool | None)),
         ("for", incident.kind in _KINDS),
         ("n", _whole(incident.attempt) and 1 <= incident.attempt <= ATTEMPTS),
-        ("seen", _whole(incident.covered) and incident.covered >= 0),
-        ("end", (incident.end in known) == (incident.state == ENDED)),
+        ("seen", is_time(incident.covered)),
+        ("end", incident.end in (known if ended else (None,))),
         # Only what has both was ever requested.
         (
             "host",
@@ -465,5 +494,15 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= HOST_LENGTH
+def is_time(value: Any) -> bool:
+    """Return whether a value is in seconds since the epoch."""
+    return _whole(value) and 0 <= value < 1 << 33
+
+
+def is_name(value: Any) -> bool:
+    """Return whether a value can be the name of a host."""
+    return isinstance(value, str) and bool(_NAME.fullmatch(value))
+
+
+#: Without quotes and blanks, and as long in JSON as it is.
+_NAME = re.compile(rf"[!#-\[\]-~]{{1,{HOST_LENGTH}}}")

@@ -27,8 +27,11 @@ from mistral_hostrecovery import parameters
 #: More steps than any host needs in one pass.
 _STEPS = 12
 
-#: Longest status that is shown, in characters.
-_STATUS_LENGTH = 900
+#: Longest text that is shown or logged, in characters.
+_LENGTH = 900
+
+#: Longer than a nudge takes from its note to its pause.
+_NUDGE_SECONDS = 60.0
 
 Log = Callable[[str], None]
 T = TypeVar("T")
@@ -79,6 +82,15 @@ class Mistral(Protocol):
     def unfinished(self) -> list[str]: ...
 
 
+def clean(text: str) -> str:
+    """Return a text as one line that any XML and any log can hold.
+
+    Services and tenants have a say in it; a URL may have a password in it.
+    """
+    text = re.sub(r"[^\x20-\x7e]+", " ", text)
+    return re.sub(r"//[^/@\s]*@", "//", text)[:_LENGTH]
+
+
 class Pass:
     """One pass over all hosts."""
 
@@ -101,6 +113,10 @@ class Pass:
         #: Why Mistral is not asked any more in this pass.
         self._down: str | None = None
         self._said: dict[str, str] = {}
+        #: Controllers with the note of a nudge that may not be over.
+        self._noted: set[str] = set()
+        #: Nova's names of all hosts, once they are needed.
+        self._names: dict[str, str | None] | None = None
 
     def run(self, deep: bool = False) -> None:
         """Do what can be done now for every host that failed.
@@ -134,7 +150,9 @@ class Pass:
         for node in view.nodes.values():
             known = node.permanent.get(cluster.INCIDENT)
             chosen = node.remote and selected.fullmatch(node.name)
-            if known is None and not (chosen and node.fenced):
+            if known is None and not (
+                chosen and (node.fenced or node.problem)
+            ):
                 continue
             try:
                 hosts.append(self._host(node, known, view))
@@ -145,7 +163,9 @@ class Pass:
     def _host(
         self, node: cluster.Node, known: str | None, view: cluster.View
     ) -> incident.Host:
-        """:raises errors.Refused: its incident cannot be read."""
+        """:raises errors.Refused: what there is about it makes no sense."""
+        if node.problem:
+            raise errors.Refused(node.problem)
         host = incident.Host(
             node=node.name,
             fenced=node.fenced,
@@ -165,18 +185,22 @@ class Pass:
         :raises errors.Refused: nobody can say that for sure.
         """
         name = self._settings.host_for(node.name)
-        if len(name) > incident.HOST_LENGTH:
+        if not incident.is_name(name):
             raise errors.Refused(
-                f"the name {name} is longer than {incident.HOST_LENGTH}"
-                " characters: give a shorter one in host_map"
+                f"{name!r:.100} is no name for a host, or longer than"
+                f" {incident.HOST_LENGTH} characters: give another one in"
+                " host_map"
             )
-        others = (other for other in view.nodes.values() if other.remote)
-        for other in others:
+        if self._names is None:
+            # Once for all: each may read a file.
+            remotes = (n.name for n in view.nodes.values() if n.remote)
+            self._names = {other: self._name(other) for other in remotes}
+        for other, taken in self._names.items():
             # To recover the wrong one of two would wreck one that runs.
-            if other.name != node.name and self._is(other.name, name):
+            if taken == name and other != node.name:
                 raise errors.Refused(
-                    f"nodes {node.name} and {other.name} would both be host"
-                    f" {name} in Nova: correct host_map"
+                    f"nodes {node.name} and {other} would both be host {name}"
+                    " in Nova: correct host_map"
                 )
         text = node.permanent.get(cluster.SHARED)
         if text is None:
@@ -188,12 +212,12 @@ class Pass:
                 f"node attribute {cluster.SHARED}: {exc}"
             ) from exc
 
-    def _is(self, node: str, host: str) -> bool:
+    def _name(self, node: str) -> str | None:
         try:
-            return self._settings.host_for(node) == host
+            return self._settings.host_for(node)
         except errors.Refused:
-            # That is about the other one, and told when it fails.
-            return False
+            # Told when that one fails.
+            return None
 
     def _take_care(
         self, host: incident.Host, view: cluster.View, held: str | None
@@ -219,7 +243,12 @@ class Pass:
                     self._nudge(step.execution, step.why)
                     self._say(host.node, f"nudged: {step.why}")
                     return
+                if isinstance(step, incident.Cancel):
+                    self._cancel(step.execution, step.why)
+                    self._say(host.node, f"cancelled: {step.why}")
+                    return
                 host = self._perform(host, step)
+            self._say(host.node, "the next pass goes on")
         except (errors.Refused, errors.Unavailable) as exc:
             state = host.incident.state if host.incident else "fenced"
             self._say(host.node, f"{state}: {exc}")
@@ -230,7 +259,7 @@ class Pass:
     def _perform(
         self,
         host: incident.Host,
-        step: incident.Save | incident.Start | incident.Look | incident.Cancel,
+        step: incident.Save | incident.Start | incident.Look,
     ) -> incident.Host:
         """Perform a step and return what is known then.
 
@@ -252,11 +281,7 @@ class Pass:
             return dataclasses.replace(
                 host, answer=self._start(host, step.incident)
             )
-        execution = step.execution
-        if isinstance(step, incident.Cancel):
-            self._log(f"cancelling execution {execution}: {step.why}")
-            self._ask(lambda api: api.set_state(execution, "CANCELLED"))
-        return dataclasses.replace(host, answer=self._look(execution))
+        return dataclasses.replace(host, answer=self._look(step.execution))
 
     def _start(
         self, host: incident.Host, asked: incident.Incident
@@ -282,43 +307,79 @@ class Pass:
 
         return self._ask(request)
 
+    def _cancel(self, execution: str, why: str) -> None:
+        self._log(f"cancelling execution {execution}: {why}")
+        self._ask(lambda api: api.set_state(execution, "CANCELLED"))
+
     def _nudge(self, execution: str, why: str) -> None:
         """Pause and resume an execution: Mistral starts what it had lost.
 
         The note lets whoever comes next resume what a dying agent left
         paused, and nothing that an operator paused.
+
+        :raises errors.Refused: it ended meanwhile, or is left paused.
         """
-        self._log(f"nudging execution {execution}: {why}")
         local = self._pacemaker.local
-        self._pacemaker.save(local, cluster.NUDGED, execution)
+        if local in self._noted:
+            raise errors.Refused(f"cannot be nudged yet: {why}")
+        self._log(f"nudging execution {execution}: {why}")
+        note = f"{execution} {int(time.time())}"
+        self._pacemaker.save(local, cluster.NUDGED, note)
         try:
             self._ask(lambda api: api.set_state(execution, "PAUSED"))
-            self._ask(lambda api: api.set_state(execution, "RUNNING"))
-        except errors.Refused as exc:
-            # It ended meanwhile.
-            self._log(f"execution {execution} was not nudged: {exc}")
+        except errors.Refused:
+            self._pacemaker.forget(local, cluster.NUDGED)
+            raise
+        self._resume_one(execution)
         self._pacemaker.forget(local, cluster.NUDGED)
 
     def _resume(self, view: cluster.View) -> None:
         """Resume what a nudge left paused when its agent died."""
         for node in view.nodes.values():
-            execution = node.permanent.get(cluster.NUDGED)
-            if execution is None:
+            note = node.permanent.get(cluster.NUDGED)
+            if note is None:
                 continue
+            self._noted.add(node.name)
+            execution, _, made = note.partition(" ")
+            age = time.time() - int(made) if made.isdecimal() else 0.0
             try:
-                self._resume_one(execution)
-                self._pacemaker.forget(node.name, cluster.NUDGED)
+                if self._is_over(execution, age, node.name):
+                    self._pacemaker.forget(node.name, cluster.NUDGED)
+                    self._noted.discard(node.name)
             except (errors.Refused, errors.Unavailable) as exc:
                 self._say(
                     node.name,
                     f"execution {execution} may have been left paused: {exc}",
                 )
 
+    def _is_over(self, execution: str, age: float, node: str) -> bool:
+        """See to it that a nudge is over; return whether it is.
+
+        :param age: of its note, in seconds.
+        """
+        found = self._look(execution)
+        if (
+            isinstance(found, incident.Missing)
+            or found.state in incident.FINAL
+        ):
+            return True
+        if found.state != "PAUSED":
+            # Whoever made the note may be about to pause it.
+            return node == self._pacemaker.local or age > _NUDGE_SECONDS
+        if abs(age - found.unchanged) > _NUDGE_SECONDS:
+            # It was not paused when the note was made, so by somebody else.
+            return True
+        self._resume_one(execution)
+        return True
+
     def _resume_one(self, execution: str) -> None:
+        """Resume an execution, unless it waits at a gate.
+
+        A gate gives a reason for its pause, and a request cannot.
+        """
         found = self._look(execution)
         if isinstance(found, incident.Missing) or found.state != "PAUSED":
             return
-        # A gate gives a reason for its pause, a request cannot.
         if found.why is None:
             self._log(f"resuming execution {execution}, which a nudge paused")
             self._ask(lambda api: api.set_state(execution, "RUNNING"))
@@ -363,8 +424,7 @@ class Pass:
         said = "; ".join(
             f"{about}: {text}" for about, text in sorted(self._said.items())
         )
-        # One line, of characters that any XML and any log can hold.
-        said = re.sub(r"[^\x20-\x7e]+", " ", said)[:_STATUS_LENGTH]
+        said = clean(said)
         local = view.nodes.get(self._pacemaker.local)
         shown = local.transient.get(cluster.STATUS) if local else None
         if (said or None) == shown:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import datetime
 import email.utils
 import json
+import logging
 import pathlib
 from typing import Any
 
@@ -39,6 +40,13 @@ _NAMES = 10
 
 #: How many unfinished executions are looked after in one pass.
 _EXECUTIONS_READ = 100
+
+
+#: Errors whose texts name keys and clouds, and quote no values.
+_HARMLESS = (sdk_exc.SDKException, ksa_exc.MissingRequiredOptions)
+
+# Without a handler, Python prints what keystoneauth warns about.
+logging.getLogger("keystoneauth").addHandler(logging.NullHandler())
 
 
 def connect(
@@ -81,7 +89,7 @@ def connect(
     except Exception as exc:
         # Whatever the YAML, its keys or the authentication plugin are wrong
         # about; the text may quote the file, so only the kind is told.
-        told = str(exc) if isinstance(exc, sdk_exc.SDKException) else ""
+        told = str(exc) if isinstance(exc, _HARMLESS) else ""
         raise errors.Refused(
             f"{where} are not usable ({type(exc).__name__}"
             f"{': ' + told if told else ''}): correct them"
@@ -145,7 +153,8 @@ class Mistral:
         if reason:
             raise errors.Refused(
                 f"execution {execution_id} is not the one that was asked for"
-                f" ({reason}): find out who made it, then delete it"
+                f" ({reason}): find out who made it; delete it if nobody"
+                " needs it"
             )
         return self._read(found, now)
 
@@ -162,7 +171,8 @@ class Mistral:
             )
         except _NotFound as exc:
             # A proxy says 404 to everything when its Mistral is missing.
-            if execution_id in exc.said:
+            # "WorkflowExecution not found [id=...]" are Mistral's own words.
+            if f"not found [id={execution_id}]" in exc.said:
                 return incident.Missing()
             raise
         return self._read(found, now)
@@ -217,6 +227,7 @@ class Mistral:
             why=found.get("state_info") or None,
             report=_report(found.get("output")),
             stuck=stuck,
+            unchanged=(now - _changed(found)).total_seconds(),
         )
 
     def _project(self) -> str | None:
@@ -394,6 +405,7 @@ def _garbage(subject: str) -> errors.Unavailable:
 def _date(header: str | None) -> datetime.datetime:
     """Return the time of an answer, by the clock that dates executions."""
     try:
-        return email.utils.parsedate_to_datetime(header or "")
+        moment = email.utils.parsedate_to_datetime(header or "")
     except ValueError:
         return clock.now()
+    return moment if moment.tzinfo else clock.now()
