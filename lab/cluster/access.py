@@ -101,7 +101,8 @@ async def serve(
     mode: str, listening: list[socket.socket], ready: Path
 ) -> None:
     mute = functools.partial(forward, mute=True)
-    answer = {"open": forward, "hanging": hang, "mute": mute}[mode]
+    answer: Callable[..., Awaitable[None]]
+    answer = forward if mode == "open" else hang
     servers = [
         await asyncio.start_server(answer, sock=each) for each in listening
     ]

@@ -235,7 +235,6 @@ class AgentTest(test_recovery.RecoveryTest):
         resource = ("--resource", cluster_names.AGENT)
         done = self.cluster.run(on, "crm_resource", *resource, *words)
         self.assertEqual(0, done.returncode, done.stderr)
-        self.cluster.run(on, "crm_resource", "--wait", "--timeout", "30")
 
     def operator(self, *command: str) -> str:
         """Run a command on a controller that is up."""

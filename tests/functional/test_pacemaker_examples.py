@@ -253,7 +253,9 @@ class TestExamples(ExamplesTest):
                 for primitive in found.iter("primitive")
             }
             properties = found.find("configuration/crm_config")[0]
-            self.assertEqual("true", pairs(properties)["stonith-enabled"])
+            chosen = pairs(properties)
+            self.assertEqual("true", chosen["stonith-enabled"])
+            self.assertEqual("freeze", chosen["no-quorum-policy"])
             self.assertEqual(
                 {*HOSTS, *(f"fence-{host}" for host in HOSTS)}
                 | {"host-recovery"},
