@@ -109,7 +109,12 @@ def shared_cluster(lab: cloud.Lab) -> tuple[cluster_module.Cluster, Path]:
     )
     one.start_up()
     atexit.register(one.shut_down)
-    parameters = {"cloud": "lab", "clouds_file": str(clouds)}
+    parameters = {
+        "cloud": "lab",
+        "clouds_file": str(clouds),
+        # The power sync of the lab is of no interest.
+        "report_after": "1",
+    }
     one.add_agent(parameters, interval=INTERVAL)
     return one, directory
 

@@ -328,7 +328,6 @@ class TestMistral(agents.AgentTest):
     def test_host_is_back_before_the_request(self) -> None:
         """Nothing is evacuated; a report says what is off on it."""
         web = self.boot("web", "c1")
-        self.set_parameter("report_after", "1")
         self.cluster.api_access("refused")
         self.cluster.cut_power("c1")
         # One that nobody can read does not keep this one waiting.

@@ -293,7 +293,11 @@ class TestExamples(ExamplesTest):
                 AGENT,
             )
             self.assertEqual(
-                {"failure-timeout": "60s"},
+                {
+                    "failure-timeout": "60s",
+                    "requires": "quorum",
+                    "resource-stickiness": "100",
+                },
                 pairs(agent.find("meta_attributes")),
             )
             (location,) = found.iter("rsc_location")
