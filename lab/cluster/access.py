@@ -102,7 +102,7 @@ async def serve(
 ) -> None:
     mute = functools.partial(forward, mute=True)
     answer: Callable[..., Awaitable[None]]
-    answer = forward if mode == "open" else hang
+    answer = {"open": forward, "hanging": hang, "mute": mute}[mode]
     servers = [
         await asyncio.start_server(answer, sock=each) for each in listening
     ]
