@@ -6,9 +6,12 @@ T and E are the cases of the study that the agent's design comes from.
 """
 
 import concurrent.futures
+import dataclasses
+import subprocess
 from typing import Any
 import uuid
 
+from lab import layout
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
@@ -17,6 +20,11 @@ from mistral_hostrecovery import trigger
 from tests.functional import agents
 
 STARTS = 50
+DOCUMENT = layout.CHECKOUT / "docs" / "pacemaker.rst"
+MAINTENANCE = (
+    *("crm_attribute", "--type", "crm_config"),
+    *("--name", "maintenance-mode"),
+)
 
 
 class TestFailures(agents.AgentTest):
@@ -47,8 +55,36 @@ class TestFailures(agents.AgentTest):
 
         self.cluster.power_on("c1")
         self.wait_closed("c1")
+        self.assertEqual(0, self.gate("c1").returncode)
         self.assertEqual([execution.id], self.requested())
         self.cluster.wait_for(lambda: not self.status(), "nothing is told")
+
+    def gate(self, node: str) -> subprocess.CompletedProcess[str]:
+        """What the documents make nova-compute wait with, for 3 seconds."""
+        text = DOCUMENT.read_text()
+        script = text.partition("#!/bin/sh\n")[2].partition("\n\n")[0]
+        self.assertIn("hostrecovery-incident", script)
+        return self.cluster.run(node, "timeout", "3", "sh", "-c", script)
+
+    def test_nova_compute_waits(self) -> None:
+        """As documented, on a host that is back before its recovery ended."""
+        waiting = incident.Incident(str(uuid.uuid4()), 1, "c2", True)
+        attribute = ("crm_attribute", "--node", "c2", "--lifetime", "forever")
+        attribute += ("--name", cluster.INCIDENT)
+        # The agent does not look meanwhile.
+        self.operator(*MAINTENANCE, "--update", "true")
+        self.addCleanup(self.operator, *MAINTENANCE, "--delete")
+        self.addCleanup(self.operator, *attribute, "--delete")
+        for change, code in (
+            ({"state": "pending"}, 124),
+            ({"state": "started"}, 124),
+            ({"state": "ended", "end": "SUCCESS"}, 0),
+            ({"kind": "return"}, 0),
+            ({"kind": "report"}, 0),
+        ):
+            text = incident.encode(dataclasses.replace(waiting, **change))
+            self.operator(*attribute, "--update", text)
+            self.assertEqual(code, self.gate("c2").returncode, text)
 
     def test_controller_dies_with_the_host(self) -> None:
         """T2, E5: nobody has recorded anything when the agent dies."""
@@ -145,9 +181,8 @@ class TestFailures(agents.AgentTest):
     def test_pacemaker_remote_is_stopped(self) -> None:
         """T7: a failure for Pacemaker 2.1.5, unless it is in maintenance."""
         web = self.boot("web", "c1")
-        mode = ("crm_attribute", "--type", "crm_config", "--name")
-        self.operator(*mode, "maintenance-mode", "--update", "true")
-        self.addCleanup(self.operator, *mode, "maintenance-mode", "--delete")
+        self.operator(*MAINTENANCE, "--update", "true")
+        self.addCleanup(self.operator, *MAINTENANCE, "--delete")
         self.stop_remoted("c1")
         self.cluster.wait_for(
             lambda: not self.remoted("c1"), "pacemaker-remoted has ended"
@@ -155,7 +190,7 @@ class TestFailures(agents.AgentTest):
         self.assertEqual(0, self.cluster.fenced("c1"))
         self.assertEqual(["c1"], self.runs(web))
 
-        self.operator(*mode, "maintenance-mode", "--update", "false")
+        self.operator(*MAINTENANCE, "--update", "false")
         execution = self.wait_for_recovery("c1")
 
         self.assertFalse(self.cluster.is_on("c1"))
