@@ -7,7 +7,9 @@ never happen.  Every call can be disturbed, before or after it is done.
 
 from collections.abc import Callable, Mapping
 import dataclasses
+import types
 from typing import Any, TypeVar
+from unittest import mock
 
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
@@ -18,6 +20,9 @@ from mistral_hostrecovery import reconciliation
 T = TypeVar("T")
 
 CONTROLLERS = ("ctl1", "ctl2")
+
+#: A pause so long after a note may be the one that the note announced.
+NUDGE_SECONDS = 60
 
 
 class Killed(BaseException):
@@ -39,13 +44,15 @@ class Execution:
     #: Nobody but the agent itself wants it to be resumed.
     paused_by_agent: bool = False
     ended: int | None = None
+    #: When its state changed last, as Mistral shows it.
+    changed: int = 0
 
 
 class World:
     """What there is outside of the agent."""
 
     def __init__(self, *hosts: str) -> None:
-        #: In seconds, each event takes one; before the real time, as ever.
+        #: Everybody's clock, in seconds; each event takes one.
         self.now = 1_577_836_800
         self.quorate = True
         self.mistral_down = False
@@ -53,6 +60,8 @@ class World:
             **dict.fromkeys(hosts or ("cmp1",), 0),
             **dict.fromkeys(CONTROLLERS),
         }
+        #: What the CIB says about a host that makes no sense.
+        self.problems: dict[str, str] = {}
         self.permanent: dict[str, dict[str, str]] = {
             name: {} for name in self.fenced
         }
@@ -88,13 +97,17 @@ class World:
         self.now += 1
         self.fenced[host] = 0
 
+    def later(self, seconds: int = NUDGE_SECONDS + 1) -> None:
+        """Nothing happens for a while."""
+        self.now += seconds
+
     def end(self, state: str = "SUCCESS", report: str | None = "all") -> None:
         """Every execution that runs comes to its end."""
         self.now += 1
         for one in self.executions.values():
             if one.state == "RUNNING" and not one.stuck:
                 one.state, one.report = state, report
-                one.ended = self.now
+                one.ended = one.changed = self.now
 
     def change(self, **what: Any) -> None:
         """Every execution that has not ended is changed.
@@ -104,6 +117,8 @@ class World:
         for one in self.executions.values():
             if one.state in (*incident.FINAL, what.get("state")):
                 continue
+            if "state" in what:
+                one.changed = self.now
             for name, value in what.items():
                 setattr(one, name, value)
 
@@ -112,6 +127,19 @@ class World:
     def incident(self, host: str = "cmp1") -> incident.Incident | None:
         text = self.permanent[host].get(cluster.INCIDENT)
         return None if text is None else incident.decode(text)
+
+    def noted(self, one: Execution) -> bool:
+        """Return whether a note announced the pause of an execution."""
+        notes = [
+            known[cluster.NUDGED].split(" ")
+            for known in self.permanent.values()
+            if cluster.NUDGED in known
+        ]
+        return any(
+            note[0] == one.id
+            and abs(one.changed - int(note[1])) <= NUDGE_SECONDS
+            for note in notes
+        )
 
     def requests(self, host: str | None = None) -> list[str]:
         """Return the executions that there are, in words."""
@@ -155,7 +183,8 @@ class Pacemaker:
                 name: cluster.Node(
                     name=name,
                     remote=name not in CONTROLLERS,
-                    fenced=fenced,
+                    fenced=None if name in world.problems else fenced,
+                    problem=world.problems.get(name),
                     permanent=dict(world.permanent[name]),
                     transient=(
                         {cluster.STATUS: world.status[name]}
@@ -224,7 +253,7 @@ class Mistral:
                 world.wrong.append(f"{host} is asked for, but not recorded")
             world.now += 1
             world.executions[execution_id] = Execution(
-                execution_id, workflow, asked, world.now
+                execution_id, workflow, asked, world.now, changed=world.now
             )
         if world.executions[execution_id].asked != asked:
             raise errors.Refused(f"{execution_id} is another one")
@@ -247,16 +276,19 @@ class Mistral:
         one = self._world.executions[execution_id]
         if one.state in incident.FINAL:
             raise errors.Refused(f"{execution_id} is {one.state}")
-        if state == "PAUSED" and one.state == "RUNNING":
-            one.state, one.why, one.paused_by_agent = "PAUSED", None, True
         if state == "RUNNING" and one.state == "PAUSED":
-            if not one.paused_by_agent:
+            # Nobody can tell an operator's pause right after a note from it.
+            own = one.paused_by_agent or self._world.noted(one)
+            if one.why or not own:
                 self._world.wrong.append(f"a pause was ended ({one.why})")
             # What was lost is started again.
-            one.state, one.why, one.stuck = "RUNNING", None, None
-            one.paused_by_agent = False
+            one.why, one.stuck, one.paused_by_agent = None, None, False
+        if state == "PAUSED" and one.state == "RUNNING":
+            one.why, one.paused_by_agent = None, True
+        if state != one.state:
+            one.state, one.changed = state, self._world.now
         if state == "CANCELLED":
-            one.state, one.ended = "CANCELLED", self._world.now
+            one.ended = self._world.now
 
     def unfinished(self) -> list[str]:
         return self._call(
@@ -276,6 +308,7 @@ class Mistral:
             one.why,
             one.report,
             one.stuck if one.state == "RUNNING" else None,
+            float(self._world.now - one.changed),
         )
 
     def _call(self, name: str, do: Callable[[], T]) -> T:
@@ -305,9 +338,16 @@ def run_pass(
         world.connections += 1
         return Mistral(world)
 
-    reconciliation.Pass(
-        chosen or settings(),
-        Pacemaker(world, local),
-        connect,
-        world.log.append,
-    ).run(deep)
+    with clock(world):
+        reconciliation.Pass(
+            chosen or settings(),
+            Pacemaker(world, local),
+            connect,
+            world.log.append,
+        ).run(deep)
+
+
+def clock(world: World) -> Any:
+    """Let the agent read the clock of the world."""
+    now = types.SimpleNamespace(time=lambda: float(world.now))
+    return mock.patch.object(reconciliation, "time", now)

@@ -18,6 +18,7 @@ from oslotest import base
 
 import mistral_hostrecovery
 from mistral_hostrecovery import agent
+from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import reconciliation
 
@@ -327,6 +328,20 @@ class MonitorNeverFailsTest(AgentCase):
         with mock.patch.object(reconciliation.Pass, "run", side_effect=error):
             self.assertIn("bug: ", self.monitor())
 
+    def test_what_is_logged_is_one_line_without_a_password(self) -> None:
+        """Services and tenants have a say in it, and URLs a password."""
+        error = errors.Unavailable(
+            "x\r\n\x1b[2J\x00 Oct 1 fake: http://u:hunter2@h/v2 " + "y" * 9999
+        )
+        with mock.patch.object(reconciliation.Pass, "run", side_effect=error):
+            said = self.monitor()
+        self.assertEqual(1, len(self.logged))
+        self.assertTrue(said.isascii() and said.isprintable(), said[:200])
+        self.assertEqual(900, len(said))
+        self.assertIn("http://h/v2", said)
+        self.assertNotIn("hunter2", self.said + said)
+        self.assertEqual(f"HostRecovery: {said}\n", self.said)
+
     def overrun(self, code: str) -> None:
         self.command("cibadmin", code)
         begin = time.monotonic()
@@ -353,7 +368,7 @@ class MonitorNeverFailsTest(AgentCase):
 
     def test_stop_while_pacemaker_hangs(self) -> None:
         self.command("attrd_updater", "exec /bin/sleep 60")
-        with mock.patch.object(agent, "_STOP_SECONDS", 0.2):
+        with mock.patch.object(cluster, "TELL_SECONDS", 0.2):
             begin = time.monotonic()
             self.assertEqual(agent.SUCCESS, self.run_agent("stop"))
         self.assertLess(time.monotonic() - begin, 8)

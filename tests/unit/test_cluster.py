@@ -4,8 +4,10 @@
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import time
+from unittest import mock
 
 import ddt
 import fixtures
@@ -185,9 +187,41 @@ class ParseTest(base.BaseTestCase):
 
     def test_a_time_that_is_none(self) -> None:
         """Whoever guesses may have a host recovered that is up."""
-        for value in ("true", "-1", "1.5", "", "0x5", " 1", "1e9"):
-            said = self.refused(CIB_2.replace("1893499200", value))
-            self.assertIn(f"cmp1 was fenced at {value!r}", said)
+        good = cluster.parse(CIB_2).nodes
+        for value in (
+            "true",
+            "-1",
+            "1.5",
+            "",
+            "0x5",
+            " 1",
+            "1e9",
+            "\u0665",
+            "1" * 11,
+            # More digits than Python converts.
+            "9" * 5000,
+        ):
+            found = dict(
+                cluster.parse(CIB_2.replace("1893499200", value)).nodes
+            )
+            node = found.pop("cmp1")
+            self.assertIsNone(node.fenced)
+            said = node.problem or ""
+            self.assertIn(f"was fenced at {value!r:.40}, which is no", said)
+            self.assertIn("see `cibadmin --query`", said)
+            self.assertLess(len(said), 200)
+            # It is still known, and so are the others.
+            self.assertEqual(good["cmp1"].permanent, node.permanent)
+            self.assertEqual({**good, "cmp1": node}, {**found, "cmp1": node})
+
+    def test_only_a_hosts_time_counts(self) -> None:
+        for value in ("true", "1893499200"):
+            cib = CIB_2.replace(
+                'id="2" uname="ctl2" in',
+                f'id="2" uname="ctl2" node_fenced="{value}" in',
+            )
+            self.assertNotEqual(CIB_2, cib)
+            self.assertEqual(cluster.parse(CIB_2), cluster.parse(cib))
 
     @facts.REPEATABLE
     @hypothesis.given(st.text() | st.just(CIB_2), st.integers(0, 3000))
@@ -290,6 +324,9 @@ class CommandTest(base.BaseTestCase):
             ("print('fence_a\\n1 fence devices found')", True),
             ("print('0 fence devices found'); sys.exit(1)", False),
             ("print('0 fence devices found')", False),
+            ("print('fence_a\\n10 fence devices found')", True),
+            ("print('fence_0\\n1 fence device found')", True),
+            ("print('cmp10\\n0 fence devices found')", False),
             ("sys.exit(102)", False),
         ):
             self.command("stonith_admin", code)
@@ -332,13 +369,32 @@ class CommandTest(base.BaseTestCase):
 
     def test_hanging(self) -> None:
         self.break_all("os.execv('/bin/sleep', ['sleep', '60'])")
+        self.useFixture(fixtures.MockPatchObject(cluster, "TELL_SECONDS", 0.1))
         begin = time.monotonic()
         error = self.assertRaises(
-            errors.Unavailable, self.cluster.tell, "text", 0.1
+            errors.Unavailable, self.cluster.tell, "text"
         )
         self.assertIn("timed out", str(error))
         self.assertIn("see whether Pacemaker runs", str(error))
         self.assertLess(time.monotonic() - begin, 10)
+
+    def test_how_long_a_command_may_take(self) -> None:
+        """Operators can be told also when a pass is over."""
+        done = subprocess.CompletedProcess([], 0, CIB_2, "")
+        one = self.cluster
+        for call, seconds in (
+            (one.view, 10.0),
+            (lambda: one.save("cmp1", cluster.INCIDENT, "{}"), 10.0),
+            (lambda: one.forget("cmp1", cluster.INCIDENT), 10.0),
+            (lambda: one.can_fence("cmp1"), 10.0),
+            (lambda: one.tell("text"), 3.0),
+            (lambda: one.tell(None), 3.0),
+        ):
+            with mock.patch.object(
+                subprocess, "run", return_value=done
+            ) as run:
+                call()
+            self.assertEqual(seconds, run.call_args.kwargs["timeout"])
 
     def test_missing(self) -> None:
         for path in self.bin.iterdir():

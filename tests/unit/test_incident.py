@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import dataclasses
 import itertools
 import json
-import string
 from typing import Any
 import uuid
 
@@ -103,7 +102,24 @@ ROWS: list[tuple[str, dict[str, Any], int | None, Any, Any, str]] = [
     # Not requested yet.
     ("recover", {}, T1, None, {}, "start"),
     ("recover_missing", {}, T1, Missing(), {}, "start"),
-    ("recover_fenced_later", {}, T2, Missing(), {}, "start"),
+    ("recover_fenced_later", {}, T2, None, {}, "look"),
+    (
+        "recover_fenced_later_missing",
+        {},
+        T2,
+        Missing(),
+        {},
+        "save recover pending",
+    ),
+    ("recover_fenced_later_noted", {"covered": T2}, T2, None, {}, "start"),
+    (
+        "recover_fenced_later_found",
+        {},
+        T2,
+        execution(),
+        {},
+        "save recover started",
+    ),
     ("recover_unknown", {}, None, None, {}, "wait"),
     ("recover_unknown_missing", {}, None, Missing(), {}, "wait"),
     ("recover_back", {}, 0, None, {}, "look"),
@@ -116,6 +132,15 @@ ROWS: list[tuple[str, dict[str, Any], int | None, Any, Any, str]] = [
         Missing(),
         {"late": "start"},
         "save unfenced pending",
+    ),
+    (
+        # The first attempt may have forced the host down in Nova.
+        "late_start_after_an_attempt",
+        {"attempt": 2},
+        0,
+        Missing(),
+        {"late": "start"},
+        "save report pending",
     ),
     ("accepted", {}, T1, execution(), {}, "save recover started"),
     ("accepted_and_ended", {}, T1, DONE, {}, "save recover started"),
@@ -356,11 +381,8 @@ class NextStepTest(base.BaseTestCase):
         rules: dict[str, Any],
         wanted: str,
     ) -> None:
-        covered = T1 if known.get("state", PENDING) != PENDING else 0
         host = failed(
-            fenced=fenced,
-            incident=open_incident(covered=covered, **known),
-            answer=answer,
+            fenced=fenced, incident=open_incident(**known), answer=answer
         )
         self.assertEqual(wanted, told(step(host, **rules)))
 
@@ -397,20 +419,83 @@ class NextStepTest(base.BaseTestCase):
             getattr(step(host), "why", ""),
         )
 
+    def asked_then_saved(self, host: incident.Host) -> Incident:
+        """Return what is saved once Mistral says that it was not requested."""
+        mine = host.incident
+        assert mine is not None
+        self.assertEqual(Look(mine.execution), step(host))
+        # Or two inputs would be asked for with one id.
+        found = step(dataclasses.replace(host, answer=execution()))
+        started = dataclasses.replace(mine, state=STARTED)
+        self.assertEqual(started, getattr(found, "incident", None))
+        missing = dataclasses.replace(host, answer=Missing())
+        saved = step(missing)
+        assert isinstance(saved, Save), saved
+        again = dataclasses.replace(missing, incident=saved.incident)
+        self.assertEqual(Start(saved.incident), step(again))
+        self.assertEqual(Wait("too many"), step(again, "too many"))
+        return saved.incident
+
     def test_a_host_without_a_name_waits_for_one(self) -> None:
         nameless = open_incident(host=None, shared=None)
         host = failed(
             incident=nameless, host=None, shared=None, problem="no such map"
         )
-        self.assertEqual(Wait("no such map"), step(host))
-        found = step(failed(incident=nameless))
-        self.assertEqual(open_incident(), getattr(found, "incident", None))
+        for fenced in (T1, T2, 0):
+            unnamed = dataclasses.replace(host, fenced=fenced)
+            self.assertEqual(Wait("no such map"), step(unnamed))
+        found = self.asked_then_saved(failed(incident=nameless))
+        self.assertEqual(open_incident(), found)
 
-    def test_its_name_does_not_change_any_more(self) -> None:
-        """Mistral would refuse the same id for another input."""
+    def test_what_was_not_requested_yet_can_be_corrected(self) -> None:
+        """Or a wrong host_map would be asked for whatever operators do."""
+        for known in ({"host": "other"}, {"shared": False}, {"fenced": T2}):
+            host = failed(incident=open_incident(), **known)
+            saved = self.asked_then_saved(host)
+            self.assertEqual(
+                (host.host, host.shared, host.fenced, T1),
+                (saved.host, saved.shared, saved.covered, saved.at),
+            )
+
+    def test_a_late_request_has_the_corrected_name(self) -> None:
+        host = failed(
+            fenced=0, incident=open_incident(), host="other", answer=Missing()
+        )
+        found = step(host)
+        self.assertEqual("other", getattr(found, "incident", host).host)
+
+    def test_a_name_that_is_no_longer_known_is_kept(self) -> None:
+        """What was recorded was right."""
         mine = open_incident()
-        host = failed(incident=mine, host="other", shared=False)
+        host = failed(incident=mine, host=None, shared=None, problem="no map")
         self.assertEqual(Start(mine), step(host))
+
+    def test_what_it_covers(self) -> None:
+        """A fencing after the request is a failure of its own."""
+        for known, fenced, covered in (
+            ({}, T1, T1),
+            ({}, T2, T1),
+            ({}, 0, T1),
+            ({"covered": T2}, T2, T2),
+            ({"covered": T2}, T2 + 9, T2),
+            # Until then it was since when the host is back.
+            ({"kind": REPORT, "covered": NOW}, 0, T1),
+            ({"kind": REPORT, "covered": NOW}, T2, T1),
+            ({"kind": UNFENCED, "covered": NOW}, 0, T1),
+            ({"kind": RETURN, "covered": T2}, T2, T1),
+        ):
+            mine = open_incident(**known)
+            host = failed(fenced=fenced, incident=mine, answer=execution())
+            found = step(host)
+            started = dataclasses.replace(mine, state=STARTED, covered=covered)
+            self.assertEqual(started, getattr(found, "incident", None), known)
+
+    def test_what_came_after_what_it_covers(self) -> None:
+        ended = open_incident(state=ENDED, end="SUCCESS", covered=T2)
+        self.assertIsInstance(step(failed(incident=ended, fenced=T2)), Wait)
+        found = step(failed(incident=ended, fenced=T2 + 1))
+        new = getattr(found, "incident", ended)
+        self.assertEqual((T2 + 1, T2 + 1), (new.at, new.covered))
 
     def test_what_operators_read(self) -> None:
         for answer, words in (
@@ -452,6 +537,8 @@ def every_incident() -> Iterator[Incident | None]:
     for kind, attempt in itertools.product(KINDS, (1, incident.ATTEMPTS)):
         known = {"kind": kind, "attempt": attempt}
         yield open_incident(**known)
+        yield open_incident(covered=T2, **known)
+        yield open_incident(host="other", **known)
         yield open_incident(state=STARTED, covered=T1, **known)
         for end in (*incident.FINAL, LOST):
             yield open_incident(state=ENDED, covered=T1, end=end, **known)
@@ -504,8 +591,15 @@ class EverySituationTest(base.BaseTestCase):
                 found.incident,
                 incident.decode(incident.encode(found.incident)),
             )
-            if mine is not None and mine.id != found.incident.id:
+            if mine is None:
+                return found
+            if mine.id != found.incident.id:
                 self.assertTrue(host.fenced)
+            elif mine.execution == found.incident.execution and (
+                (mine.host, mine.shared)
+                != (found.incident.host, found.incident.shared)
+            ):
+                self.assertEqual((PENDING, Missing()), (mine.state, answer))
             return found
         assert mine is not None
         if isinstance(found, Start):
@@ -513,11 +607,16 @@ class EverySituationTest(base.BaseTestCase):
             if mine.kind == RECOVER:
                 self.assertTrue(host.fenced, "nobody vouches for the host")
                 self.assertIsNone(held)
+                self.assertEqual(
+                    (host.host, host.shared, host.fenced),
+                    (mine.host, mine.shared, mine.covered),
+                )
             else:
                 self.assertEqual(0, host.fenced)
             self.assertNotIn(None, (mine.host, mine.shared))
         elif isinstance(found, Look):
             self.assertEqual((None, mine.execution), (answer, found.execution))
+            self.assertNotEqual(ENDED, mine.state)
         elif isinstance(found, Close):
             self.assertEqual(0, host.fenced)
             if mine.state != ENDED:
@@ -649,9 +748,12 @@ class RequestTest(base.BaseTestCase):
         self.assertIs(False, asked["on_shared_storage"])
 
 
-NAMES = st.text(string.ascii_letters + string.digits + "-._", min_size=1).map(
-    lambda name: name[: incident.HOST_LENGTH]
-)
+#: Without what JSON would make longer, or an XML attribute change.
+PRINTABLE = sorted({*map(chr, range(0x21, 0x7F))} - {'"', "\\"})
+NAMES = st.text(PRINTABLE, min_size=1, max_size=incident.HOST_LENGTH)
+
+#: The last second that can be written.
+LAST = 2**33 - 1
 
 
 @st.composite
@@ -662,13 +764,13 @@ def incidents(draw: st.DrawFn) -> Incident:
     named = state != PENDING or draw(st.booleans())
     return Incident(
         id=str(draw(st.uuids())),
-        at=draw(st.integers(1, 2**33)),
+        at=draw(st.integers(1, LAST)),
         host=draw(NAMES) if named else None,
         shared=draw(st.booleans()) if named else None,
         kind=draw(st.sampled_from(KINDS)),
         attempt=draw(st.integers(1, incident.ATTEMPTS)),
         state=state,
-        covered=draw(st.integers(0, 2**33)),
+        covered=draw(st.integers(0, LAST)),
         end=draw(ends) if state == ENDED else None,
     )
 
@@ -701,6 +803,9 @@ WRONG: list[tuple[str, Any]] = [
     ("at", None),
     ("at", 0),
     ("at", -1),
+    ("at", 2**33),
+    ("at", 10**12),
+    ("at", 10**30),
     ("at", True),
     ("at", 1.5),
     ("at", "1893499200"),
@@ -712,6 +817,12 @@ WRONG: list[tuple[str, Any]] = [
     ("host", ""),
     ("host", 1),
     ("host", "h" * 91),
+    ("host", "cmp 1"),
+    ("host", "cmp1\n"),
+    ("host", "cmp\u00e9"),
+    ("host", 'cmp"1'),
+    ("host", "cmp\\1"),
+    ("host", "cmp\x7f"),
     ("host", ["cmp1"]),
     ("shared", None),
     ("shared", 1),
@@ -725,7 +836,9 @@ WRONG: list[tuple[str, Any]] = [
     ("seen", -1),
     ("seen", "0"),
     ("seen", False),
+    ("seen", 2**33),
     ("end", "SUCCESS"),
+    ("end", "RUNNING"),
     ("unknown", 1),
 ]
 
@@ -746,13 +859,13 @@ class EncodeTest(base.BaseTestCase):
     def test_the_longest_fits(self) -> None:
         longest = Incident(
             id=str(uuid.UUID(int=0)),
-            at=2**33,
+            at=LAST,
             host="h" * incident.HOST_LENGTH,
             shared=False,
             kind=UNFENCED,
             attempt=incident.ATTEMPTS,
             state=ENDED,
-            covered=2**33,
+            covered=LAST - 1,
             end="CANCELLED",
         )
         text = incident.encode(longest)
@@ -767,6 +880,10 @@ class EncodeTest(base.BaseTestCase):
         )
         self.assertEqual(open_incident(), incident.decode(text))
         self.assertEqual(text, incident.encode(open_incident()))
+
+    def test_the_longest_time_can_be_asked_for(self) -> None:
+        _, asked = incident.request(open_incident(at=LAST), "w")
+        self.assertEqual("2242-03-16T12:56:31+00:00", asked["failed_at"])
 
 
 @ddt.ddt
@@ -796,6 +913,25 @@ class DecodeTest(base.BaseTestCase):
         self.assertIn("then delete the attribute", said)
         self.assertNotIn("\n", self.refused("a\nb"))
         self.assertLess(len(self.refused("x" * 9999)), 400)
+
+    def test_only_what_has_ended_has_an_end(self) -> None:
+        for state, end, fine in (
+            (ENDED, "SUCCESS", True),
+            (ENDED, LOST, True),
+            (ENDED, None, False),
+            (ENDED, "RUNNING", False),
+            (STARTED, "SUCCESS", False),
+            (PENDING, LOST, False),
+        ):
+            text = json.dumps(fields(st=state, end=end))
+            if fine:
+                self.assertEqual(end, incident.decode(text).end)
+            else:
+                self.assertIn("its end cannot be", self.refused(text))
+
+    def test_what_is_too_deep_for_python(self) -> None:
+        for text in ("[" * 200_000, '{"v":' * 200_000):
+            self.refused(text)
 
     @facts.REPEATABLE
     @hypothesis.given(st.text())

@@ -610,6 +610,7 @@ class NudgeTest(base.BaseTestCase):
                 "look",
                 "save hostrecovery-nudged",
                 "set PAUSED",
+                "look",
                 "set RUNNING",
                 "forget hostrecovery-nudged",
                 "tell",
