@@ -137,6 +137,7 @@ class World:
         ]
         return any(
             note[0] == one.id
+            and len(note) == 2
             and abs(one.changed - int(note[1])) <= NUDGE_SECONDS
             for note in notes
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import contextlib
 import random
 from typing import Any
+from unittest import mock
 
 import ddt
 import hypothesis
@@ -81,6 +82,10 @@ def blink(world: World) -> None:
     """It comes back and fails again before anybody looks."""
     world.back()
     world.fence()
+
+
+def later(world: World) -> None:
+    world.later()
 
 
 RECOVERED = ["cmp1 recover fenced"]
@@ -195,6 +200,23 @@ def disturbed(number: int, done: bool, what: Event) -> Event:
     return prepare
 
 
+def at_call(
+    world: World, name: str, what: Event, *, done: bool, again: bool = False
+) -> None:
+    """Do *what* before or after the next call of that name is done.
+
+    :param again: also at all later ones.
+    """
+
+    def disturb(number: int, was_done: bool) -> None:
+        if (world.calls[number], was_done) == (name, done):
+            if not again:
+                world.disturb = lambda number, done: None
+            what(world)
+
+    world.disturb = disturb
+
+
 def kill(world: World) -> None:
     raise pacemaker.Killed
 
@@ -202,6 +224,17 @@ def kill(world: World) -> None:
 def fail(world: World) -> None:
     """After a call was done this is an answer that is lost."""
     raise errors.Unavailable("no answer")
+
+
+def refuse(world: World) -> None:
+    """What a proxy or a policy does to a request for Mistral."""
+    if world.calls[-1].partition(" ")[0] in (
+        "start",
+        "look",
+        "set",
+        "unfinished",
+    ):
+        raise errors.Refused("403 of a proxy")
 
 
 @ddt.ddt
@@ -454,7 +487,10 @@ class PassTest(base.BaseTestCase):
         def leave(world: World) -> None:
             del world.fenced["cmp1"]
 
-        for change in (back, fence, quorum_lost, leave):
+        def no_time(world: World) -> None:
+            world.problems["cmp1"] = "it was fenced at 'true'"
+
+        for change in (back, fence, quorum_lost, leave, no_time):
             world = self.changed_meanwhile(change)
             self.assertEqual([], world.requests())
             self.assertIn("changed meanwhile", world.status["ctl1"])
@@ -480,6 +516,33 @@ class PassTest(base.BaseTestCase):
         self.assertIn("cmp1: the incident '{' cannot be read", status)
         self.assertIn("cmp3: the incident", status)
         self.assertEqual("{", world.permanent["cmp1"][cluster.INCIDENT])
+
+    def test_an_incident_that_is_too_deep_keeps_nobody_waiting(self) -> None:
+        world = World("cmp1", "cmp2")
+        world.permanent["cmp1"][cluster.INCIDENT] = "[" * 200_000
+        world.fence("cmp2")
+        pacemaker.run_pass(world)
+        self.assertEqual(["cmp2 recover fenced"], world.requests())
+        self.assertIn("cmp1: the incident '[[", world.status["ctl1"])
+
+    def test_a_fencing_that_makes_no_sense_keeps_nobody_waiting(self) -> None:
+        world = World("cmp1", "cmp2", "spare1")
+        world.fence("cmp1")
+        pacemaker.run_pass(world)
+        world.end()
+        for name in ("cmp1", "spare1"):
+            world.problems[name] = "it was fenced at 'true'"
+        world.fence("cmp2")
+        chosen = pacemaker.settings(hosts="cmp[0-9]")
+        for _ in range(PASSES):
+            pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual(2, len(world.requests()))
+        status = world.status["ctl1"]
+        self.assertIn("cmp1: it was fenced at 'true'", status)
+        self.assertNotIn("spare1", status)
+        del world.problems["cmp1"]
+        pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual("SUCCESS", getattr(world.incident(), "end", None))
 
     def test_a_bug_about_one_host_keeps_nobody_waiting(self) -> None:
         world = World("cmp1", "cmp2")
@@ -571,6 +634,133 @@ class PassTest(base.BaseTestCase):
         status = world.status["ctl1"]
         self.assertIn("would both be host cmp1 in Nova", status)
         self.assertEqual(["cmp2 recover fenced"], world.requests())
+        # Whichever of them failed.
+        world.fence("cmp1.south")
+        chosen = pacemaker.settings(host_name="short")
+        for _ in range(PASSES):
+            pacemaker.run_pass(world, chosen=chosen)
+        status = world.status["ctl1"]
+        self.assertEqual(2, status.count("would both be host cmp1 in Nova"))
+        self.assertEqual(["cmp2 recover fenced"], world.requests())
+
+    def test_what_a_wrong_host_map_says_is_corrected(self) -> None:
+        """Until it is requested; then the same id is the same request."""
+        wrong = pacemaker.settings(host_map="cmp1:cmp9")
+        world = World("cmp1", "cmp9")
+        mistral_down(world)
+        world.fence()
+        pacemaker.run_pass(world, chosen=wrong)
+        self.assertEqual("cmp9", getattr(world.incident(), "host", None))
+        mistral_up(world)
+        pacemaker.run_pass(world)
+        self.assertEqual(RECOVERED, world.requests())
+        self.assertEqual([], world.wrong)
+
+    def test_what_was_requested_is_not_corrected(self) -> None:
+        world = World("cmp1")
+        world.fence()
+        at_call(world, "start", kill, done=True)
+        self.assertRaises(pacemaker.Killed, pacemaker.run_pass, world)
+        renamed = pacemaker.settings(host_map="cmp1:cmp9")
+        for _ in range(PASSES):
+            pacemaker.run_pass(world, chosen=renamed)
+        self.assertEqual(RECOVERED, world.requests())
+        self.assertEqual("cmp1", getattr(world.incident(), "host", None))
+        self.assertIn("is RUNNING", world.status["ctl1"])
+
+    def test_a_second_failure_before_the_first_request_was_noted(self) -> None:
+        """It ran for the first one, whatever is known about the second."""
+        for disturbance, ends in (
+            (kill, True),
+            (kill, False),
+            (fail, True),
+            (fail, False),
+        ):
+            world = World()
+            world.fence()
+            at_call(world, "start", disturbance, done=True)
+            with contextlib.suppress(pacemaker.Killed):
+                pacemaker.run_pass(world)
+            if ends:
+                world.end()
+            blink(world)
+            pacemaker.run_pass(world)
+            world.end()
+            for _ in range(PASSES):
+                pacemaker.run_pass(world)
+            self.assertEqual(TWICE, world.requests())
+            first, second = world.executions.values()
+            self.assertLess(first.started, world.fenced["cmp1"] or 0)
+            self.assertGreater(second.started, world.fenced["cmp1"] or 0)
+            self.assertEqual([], world.wrong)
+
+    def test_a_second_failure_before_a_return_was_noted(self) -> None:
+        chosen = pacemaker.settings(auto_return=True)
+        world = self.after(fence, end, auto_return=True)
+        world.back()
+        at_call(world, "start", kill, done=True)
+        self.assertRaises(
+            pacemaker.Killed, pacemaker.run_pass, world, chosen=chosen
+        )
+        world.fence()
+        for _ in range(PASSES):
+            pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual(
+            ["cmp1 recover fenced", "cmp1 return_host", "cmp1 recover fenced"],
+            world.requests(),
+        )
+        self.assertEqual(
+            ["SUCCESS", "CANCELLED", "RUNNING"],
+            [one.state for one in world.executions.values()],
+        )
+
+    def test_late_after_an_attempt_that_may_have_forced_the_host_down(
+        self,
+    ) -> None:
+        world = self.after(fence, mistral_down, late="start")
+        for one in world.executions.values():
+            one.state, one.report = "ERROR", None
+        chosen = pacemaker.settings(late="start")
+        for event in (back, mistral_up, end):
+            event(world)
+            for _ in range(PASSES):
+                pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual(
+            ["cmp1 recover fenced", "cmp1 recover dry"], world.requests()
+        )
+
+    def test_what_is_cancelled_is_looked_at_in_the_next_pass(self) -> None:
+        """Mistral may need a while; the host must not be forgotten then."""
+        world = self.after(fence, end, back, auto_return=True)
+        chosen = pacemaker.settings(auto_return=True)
+        world.fence()
+        # Accepted, and not visible yet.
+        slow = mock.patch.object(pacemaker.Mistral, "_set_state")
+        with slow as cancelled:
+            for number in (1, 2):
+                del world.calls[:]
+                pacemaker.run_pass(world, chosen=chosen)
+                self.assertEqual(number, cancelled.call_count)
+                self.assertEqual(1, world.calls.count("set CANCELLED"))
+                self.assertEqual(
+                    "cmp1: cancelled: the host was fenced again",
+                    world.status["ctl1"],
+                )
+        for _ in range(2):
+            pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual(3, len(world.requests()))
+
+    def test_steps_without_an_end_are_said(self) -> None:
+        world = World("cmp1", "cmp2")
+        world.fence("cmp1")
+        with mock.patch.object(reconciliation, "_STEPS", 2):
+            pacemaker.run_pass(world)
+            self.assertEqual(
+                {"ctl1": "cmp1: the next pass goes on"}, world.status
+            )
+        pacemaker.run_pass(world)
+        self.assertEqual(RECOVERED, world.requests())
+        self.assertIn("is RUNNING", world.status["ctl1"])
 
     def test_a_cut_controller_goes_on_where_it_was_over(self) -> None:
         world = World("cmp1", "cmp2")
@@ -619,21 +809,15 @@ class NudgeTest(base.BaseTestCase):
         )
 
     def test_what_a_dying_agent_left_paused_is_resumed(self) -> None:
-        world = self.stuck()
         for local in pacemaker.CONTROLLERS:
             world = self.stuck()
-
-            def disturb(number: int, done: bool, world: World = world) -> None:
-                if world.calls[number] == "set PAUSED" and done:
-                    kill(world)
-
-            world.disturb = disturb
+            at_call(world, "set PAUSED", kill, done=True)
             self.assertRaises(pacemaker.Killed, pacemaker.run_pass, world)
             (one,) = world.executions.values()
             self.assertEqual("PAUSED", one.state)
-            world.disturb = lambda number, done: None
             # Mistral is down for a while.
             mistral_down(world)
+            later(world)
             pacemaker.run_pass(world, local)
             self.assertIn("may have been left paused", world.status[local])
             mistral_up(world)
@@ -644,10 +828,148 @@ class NudgeTest(base.BaseTestCase):
     def test_an_older_note_does_not_resume_a_gate(self) -> None:
         world = play([fence, close_a_gate], pacemaker.settings())
         (one,) = world.executions.values()
-        world.permanent["ctl2"][cluster.NUDGED] = one.id
+        for note in (one.id, f"{one.id} {world.now}", f"{one.id} soon"):
+            world.permanent["ctl2"][cluster.NUDGED] = note
+            pacemaker.run_pass(world)
+            self.assertEqual("PAUSED", one.state)
+            self.assertEqual({}, world.permanent["ctl2"])
+
+    def test_note(self) -> None:
+        world = self.stuck()
+        at_call(world, "save hostrecovery-nudged", kill, done=True)
+        self.assertRaises(pacemaker.Killed, pacemaker.run_pass, world)
+        (one,) = world.executions.values()
+        self.assertEqual(
+            {"hostrecovery-nudged": f"{one.id} {world.now}"},
+            world.permanent["ctl1"],
+        )
+
+    def test_a_gate_that_closes_before_the_pause(self) -> None:
+        """It was slow, not lost."""
+        world = self.stuck()
+        at_call(world, "set PAUSED", close_a_gate, done=False)
         pacemaker.run_pass(world)
+        self.assertEqual([], world.wrong)
+        (one,) = world.executions.values()
+        self.assertEqual(("PAUSED", "no room"), (one.state, one.why))
+        self.assertEqual({}, world.permanent["ctl1"])
+        self.assertNotIn("set RUNNING", world.calls)
+        pacemaker.run_pass(world)
+        self.assertIn("is paused (no room)", world.status["ctl1"])
+
+    def test_a_pause_that_is_refused(self) -> None:
+        world = self.stuck()
+        at_call(world, "set PAUSED", refuse, done=False)
+        pacemaker.run_pass(world)
+        self.assertEqual(
+            {"ctl1": "cmp1: started: 403 of a proxy"}, world.status
+        )
+        self.assertEqual({}, world.permanent["ctl1"])
+        self.assertEqual("forget hostrecovery-nudged", world.calls[-2])
+        pacemaker.run_pass(world)
+        (one,) = world.executions.values()
+        self.assertIsNone(one.stuck)
+
+    def test_a_resumption_that_is_refused(self) -> None:
+        """The note stays, so that whoever comes next resumes it."""
+        for call in ("set RUNNING", "forget hostrecovery-nudged"):
+            for local in pacemaker.CONTROLLERS:
+                world = self.stuck()
+                what = refuse if call == "set RUNNING" else fail
+                at_call(world, call, what, done=False)
+                pacemaker.run_pass(world)
+                self.assertIn("cmp1: started: ", world.status["ctl1"])
+                self.assertIn(cluster.NUDGED, world.permanent["ctl1"])
+                later(world)
+                pacemaker.run_pass(world, local)
+                (one,) = world.executions.values()
+                self.assertEqual("RUNNING", one.state)
+                self.assertEqual({}, world.permanent["ctl1"])
+                self.assertEqual(1, world.calls.count("set PAUSED"))
+
+    def test_nothing_is_nudged_while_one_may_be_left_paused(self) -> None:
+        """A second note would overwrite the first one."""
+        world = self.stuck()
+        note = f"e1 {world.now}"
+        self.by_hand(world, "e1", state="PAUSED", paused_by_agent=True)
+        world.executions["e1"].changed = world.now
+        world.permanent["ctl1"][cluster.NUDGED] = note
+        at_call(world, "look", refuse, done=False)
+        pacemaker.run_pass(world)
+        self.assertNotIn("set PAUSED", world.calls)
+        self.assertEqual({cluster.NUDGED: note}, world.permanent["ctl1"])
+        status = world.status["ctl1"]
+        self.assertIn("cmp1: started: cannot be nudged yet: task", status)
+        self.assertIn(
+            "ctl1: execution e1 may have been left paused: 403", status
+        )
+        pacemaker.run_pass(world)
+        self.assertEqual(
+            ["RUNNING", "RUNNING"],
+            [one.state for one in world.executions.values()],
+        )
+        self.assertEqual(1, world.calls.count("set PAUSED"))
+
+    def test_the_note_of_another_controller_forbids_nothing(self) -> None:
+        world = self.stuck()
+        world.permanent["ctl2"][cluster.NUDGED] = f"e1 {world.now}"
+        self.by_hand(world, "e1")
+        pacemaker.run_pass(world)
+        self.assertEqual(1, world.calls.count("set PAUSED"))
+        self.assertIn(cluster.NUDGED, world.permanent["ctl2"])
+
+    def test_a_note_whose_pause_may_be_about_to_come(self) -> None:
+        """Of an agent that works: it is not forgotten under its hands."""
+        world = self.stuck()
+        (one,) = world.executions.values()
+
+        def other(world: World) -> None:
+            one.stuck = None
+            pacemaker.run_pass(world, "ctl2")
+            one.stuck = "lost"
+            at_call(world, "set PAUSED", kill, done=True)
+
+        at_call(world, "save hostrecovery-nudged", other, done=True)
+        self.assertRaises(pacemaker.Killed, pacemaker.run_pass, world)
         self.assertEqual("PAUSED", one.state)
-        self.assertEqual({}, world.permanent["ctl2"])
+        pacemaker.run_pass(world, "ctl2")
+        self.assertEqual("RUNNING", one.state)
+        self.assertEqual({}, world.permanent["ctl1"])
+
+    def test_for_how_long_another_controllers_note_is_kept(self) -> None:
+        for local, seconds, kept in (
+            ("ctl2", 0, True),
+            ("ctl2", 60, True),
+            ("ctl2", 61, False),
+            ("ctl1", 0, False),
+        ):
+            world = play([fence], pacemaker.settings())
+            (one,) = world.executions.values()
+            world.permanent["ctl1"][cluster.NUDGED] = f"{one.id} {world.now}"
+            world.later(seconds)
+            pacemaker.run_pass(world, local)
+            self.assertEqual(
+                kept,
+                cluster.NUDGED in world.permanent["ctl1"],
+                f"{local} {seconds}",
+            )
+            self.assertNotIn("set PAUSED", world.calls)
+
+    def test_whose_pause_it_is(self) -> None:
+        """Only one at the time of the note may be the nudge's."""
+        for seconds, resumed in ((0, True), (60, True), (61, False)):
+            # The note before the pause, and after it; looked at later.
+            for sign in (1, -1):
+                world = play([fence], pacemaker.settings())
+                (one,) = world.executions.values()
+                pause(world)
+                made = one.changed - sign * seconds
+                world.permanent["ctl1"][cluster.NUDGED] = f"{one.id} {made}"
+                world.later(500)
+                pacemaker.run_pass(world, "ctl2")
+                self.assertEqual([], world.wrong)
+                self.assertEqual("RUNNING" if resumed else "PAUSED", one.state)
+                self.assertEqual({}, world.permanent["ctl1"])
 
     def test_a_note_about_nothing_is_dropped(self) -> None:
         world = World()
@@ -666,6 +988,7 @@ class NudgeTest(base.BaseTestCase):
         world.disturb = disturb
         pacemaker.run_pass(world)
         self.assertEqual({}, world.permanent["ctl1"])
+        self.assertIn("is SUCCESS", world.status["ctl1"])
         pacemaker.run_pass(world)
         self.assertEqual("SUCCESS", getattr(world.incident(), "end", None))
 
@@ -710,6 +1033,38 @@ class NudgeTest(base.BaseTestCase):
         )
 
 
+@ddt.ddt
+class CleanTest(base.BaseTestCase):
+    @ddt.data(
+        ("plain: text", "plain: text"),
+        ("a\nb\r\n\tc", "a b c"),
+        ("\x1b[2Jfake\x00", " [2Jfake "),
+        ("na\u00efve \u202e", "na ve  "),
+        ("\x7f", " "),
+        ("http://u:hunter2@k/v3", "http://k/v3"),
+        ("https://hunter2@k/v3 amqp://u:hunter2@q/", "https://k/v3 amqp://q/"),
+        (
+            "http://k/v3?a@b mail@example.org",
+            "http://k/v3?a@b mail@example.org",
+        ),
+        ("http://u:hunter2@k " + "x" * 999, "http://k " + "x" * 891),
+    )
+    @ddt.unpack
+    def test_clean(self, text: str, wanted: str) -> None:
+        self.assertEqual(wanted, reconciliation.clean(text))
+
+    def test_nobody_can_add_a_line_or_show_a_password(self) -> None:
+        world = play([fence], pacemaker.settings())
+        why = "http://u:hunter2@k/v3\n" + "x" * 9999
+        world.change(state="PAUSED", why=why)
+        pacemaker.run_pass(world)
+        (shown,) = world.status.values()
+        for said in (shown, world.log[-1]):
+            self.assertIn("http://k/v3 xxx", said)
+            self.assertEqual(900, len(said))
+            self.assertTrue(said.isprintable())
+
+
 #: What may happen at any time.
 EVENTS: dict[str, Event] = {
     "fence": fence,
@@ -730,28 +1085,39 @@ EVENTS: dict[str, Event] = {
     "mistral_up": mistral_up,
     "quorum_lost": quorum_lost,
     "quorum": quorum,
+    "later": later,
     "nothing": lambda world: None,
 }
 
-DISTURBANCES: tuple[Event, ...] = (kill, fail)
+#: Most bugs need several of these.
+USUAL = ("fence", "back", "blink", "end", "mistral_down", "mistral_up")
+
+#: Before or after a call is done.
+DISTURBANCES: tuple[tuple[bool, Event], ...] = (
+    (False, kill),
+    (True, kill),
+    (False, fail),
+    (True, fail),
+    (False, refuse),
+)
+
+
+#: As many as find each bug that was ever found so; some seconds.
+WALKS = 2000
 
 
 class WalkTest(base.BaseTestCase):
     """Anything may happen, in any order, to an agent on any controller."""
 
-    @facts.REPEATABLE
+    @hypothesis.settings(facts.REPEATABLE, max_examples=WALKS)
     @hypothesis.given(
         st.lists(
             st.tuples(
-                st.sampled_from(sorted(EVENTS)),
+                st.sampled_from([*USUAL, *USUAL, *sorted(EVENTS)]),
                 st.sampled_from(pacemaker.CONTROLLERS),
                 # Which call of the next pass is disturbed, and how.
                 st.none()
-                | st.tuples(
-                    st.integers(0, 7),
-                    st.booleans(),
-                    st.sampled_from(DISTURBANCES),
-                ),
+                | st.tuples(st.integers(0, 9), st.sampled_from(DISTURBANCES)),
             ),
             max_size=14,
         ),
@@ -765,7 +1131,7 @@ class WalkTest(base.BaseTestCase):
         for event, local, disturbance in walk:
             EVENTS[event](world)
             if disturbance:
-                number, done, what = disturbance
+                number, (done, what) = disturbance
                 disturbed(len(world.calls) + number, done, what)(world)
             with contextlib.suppress(pacemaker.Killed, errors.Unavailable):
                 pacemaker.run_pass(world, local, settings)
@@ -783,6 +1149,7 @@ class WalkTest(base.BaseTestCase):
         self.covered(world)
         back(world)
         for _ in range(8):
+            later(world)
             one_pass(world, "ctl1", settings)
             end(world)
         self.assertEqual([], world.wrong)
