@@ -540,6 +540,17 @@ class LookTest(TriggerCase):
                 "text": "<!DOCTYPE HTML><p>The requested URL"
                 f" /v2/executions/{EXECUTION} was not found on this server."
             },
+            # With the path in it, and in JSON.
+            {"text": f"/v2/executions/{EXECUTION} not found"},
+            {"json": {"message": f"GET /v2/executions/{EXECUTION}: no route"}},
+            {"json": {"error": f"not found: [id: {EXECUTION}]"}},
+            # Of something else.
+            {
+                "json": {
+                    "faultstring": "WorkflowExecution not found"
+                    f" [id={EXECUTION[:-1]}7]"
+                }
+            },
         ):
             self.web.get(
                 f"{URL}/executions/{EXECUTION}", status_code=404, **more
@@ -555,6 +566,27 @@ class LookTest(TriggerCase):
         self.assertNotIn(f"GET /executions/{EXECUTION}/tasks", self.asked())
         self.look(state="RUNNING")
         self.assertIn(f"GET /executions/{EXECUTION}/tasks", self.asked())
+
+    def test_since_when_it_is_unchanged(self) -> None:
+        """By Mistral's clock, in any state."""
+        date = email.utils.format_datetime(
+            facts.NOW + datetime.timedelta(seconds=90), usegmt=True
+        )
+        for state in ("PAUSED", "RUNNING", "SUCCESS"):
+            for updated_at, wanted in (
+                ("2030-01-01 12:00:30", 60),
+                # It was never changed.
+                (None, 90),
+                # A clock of a second and one of a microsecond.
+                ("2030-01-01 12:01:30.5", -0.5),
+            ):
+                found = self.look(
+                    task("RUNNING"),
+                    state=state,
+                    updated_at=updated_at,
+                    date=date,
+                )
+                self.assertEqual(wanted, found.unchanged, state)
 
     def test_why(self) -> None:
         self.assertEqual(
@@ -618,7 +650,12 @@ class LookTest(TriggerCase):
             self.assertEqual(stuck, found.stuck is not None)
 
     def test_without_a_date_it_is_the_controllers(self) -> None:
-        for date in ("", "yesterday"):
+        for date in (
+            "",
+            "yesterday",
+            # No time zone is known.
+            "Tue, 01 Jan 2030 12:00:00 -0000",
+        ):
             for changed, stuck in (
                 ("2020-01-01 12:00:00", True),
                 ("2999-01-01 12:00:00", False),
@@ -640,6 +677,17 @@ class LookTest(TriggerCase):
                 {**task("IDLE"), **broken},
                 state="RUNNING",
             )
+            self.assertRaises(
+                errors.Unavailable, self.look, state="PAUSED", **broken
+            )
+
+    def test_dates_at_the_ends_of_all_times(self) -> None:
+        for date, sign in (
+            ("Mon, 01 Jan 0001 00:00:00 +2359", -1),
+            ("Fri, 31 Dec 9999 23:59:59 -2359", 1),
+        ):
+            found = self.look(date=date)
+            self.assertGreater(sign * found.unchanged, 0)
 
 
 #: states of the tasks, seconds since the last change, why it is stuck
