@@ -377,7 +377,8 @@ class TestMistral(agents.AgentTest):
         self.cluster.api_access("open")
         self.wait_closed("c1")
 
-        (execution,) = self.executions()
+        (requested,) = self.requested()
+        execution = self.mistral.executions.get(requested)
         self.assertNotEqual(recorded.id, execution.id)
         self.assertIs(True, self.given(execution)["dry_run"])
         self.assertEqual("planned", self.report(execution)["state"])
