@@ -419,6 +419,14 @@ class NextStepTest(base.BaseTestCase):
             getattr(step(host), "why", ""),
         )
 
+    def test_nothing_else_waits(self) -> None:
+        """They change what they find, and look for themselves."""
+        for kind in (UNFENCED, RETURN):
+            late = open_incident(kind=kind, covered=NOW)
+            self.assertEqual(
+                Start(late), step(failed(fenced=0, incident=late))
+            )
+
     def asked_then_saved(self, host: incident.Host) -> Incident:
         """Return what is saved once Mistral says that it was not requested."""
         mine = host.incident

@@ -526,11 +526,12 @@ class PassTest(base.BaseTestCase):
         self.assertIn("cmp1: the incident '[[", world.status["ctl1"])
 
     def test_a_fencing_that_makes_no_sense_keeps_nobody_waiting(self) -> None:
-        world = World("cmp1", "cmp2", "spare1")
+        world = World("cmp1", "cmp2", "cmp3", "spare1")
         world.fence("cmp1")
         pacemaker.run_pass(world)
         world.end()
-        for name in ("cmp1", "spare1"):
+        # Also of one without an incident, if it is chosen.
+        for name in ("cmp1", "cmp3", "spare1"):
             world.problems[name] = "it was fenced at 'true'"
         world.fence("cmp2")
         chosen = pacemaker.settings(hosts="cmp[0-9]")
@@ -539,6 +540,7 @@ class PassTest(base.BaseTestCase):
         self.assertEqual(2, len(world.requests()))
         status = world.status["ctl1"]
         self.assertIn("cmp1: it was fenced at 'true'", status)
+        self.assertIn("cmp3: it was fenced at 'true'", status)
         self.assertNotIn("spare1", status)
         del world.problems["cmp1"]
         pacemaker.run_pass(world, chosen=chosen)
