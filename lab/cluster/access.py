@@ -101,10 +101,14 @@ async def serve(
     mode: str, listening: list[socket.socket], ready: Path
 ) -> None:
     mute = functools.partial(forward, mute=True)
-    answer: Callable[..., Awaitable[None]]
-    answer = {"open": forward, "hanging": hang, "mute": mute}[mode]
+    answers: dict[str, Callable[..., Awaitable[None]]] = {
+        "open": forward,
+        "hanging": hang,
+        "mute": mute,
+    }
     servers = [
-        await asyncio.start_server(answer, sock=each) for each in listening
+        await asyncio.start_server(answers[mode], sock=each)
+        for each in listening
     ]
     ready.touch()
     await asyncio.gather(*(server.serve_forever() for server in servers))

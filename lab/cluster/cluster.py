@@ -109,13 +109,14 @@ class Cluster:
         lab = self._lab.directory if self._lab else None
         files.describe(self._nodes, self._ports, lab)
         processes = process.Processes(files)
-        setup.define_switch(processes)
+        self._running = files
+        setup.define_switch(files, processes)
         processes.start(places.SWITCH)
+        self._machines.wait_for(files.switch, places.SWITCH)
         for node in self._nodes:
             setup.define_node(files, processes, node, remoted, self._agents)
         setup.define_power(files, processes)
         processes.start(places.POWER)
-        self._running = files
         self._progress("starting controllers and computes")
         self.power_on(*self.nodes)
         self.wait_online(*self.controllers, seconds=START_SECONDS)
@@ -297,6 +298,20 @@ class Cluster:
         wanted = set(names or self.nodes)
         what = f"{', '.join(sorted(wanted))} are online"
         self.wait_for(lambda: wanted <= self.online(), what, seconds)
+
+    def bring_back(self, seconds: float = 120) -> None:
+        """Until every node is on and online.
+
+        Not only once: Pacemaker may still be about to switch off a machine
+        that has booted meanwhile. What it has not noticed yet is not waited
+        for.
+        """
+
+        def all_back() -> bool:
+            self.power_on(*self.nodes)
+            return self.online() == set(self.nodes)
+
+        self.wait_for(all_back, "every node is online", seconds)
 
     def online(self) -> set[str]:
         """The nodes that are up for the cluster."""

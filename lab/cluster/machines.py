@@ -66,7 +66,7 @@ class Machines:
                 self._files.booted(name).unlink(missing_ok=True)
                 self._processes.start(name)
             for name in began:
-                self._wait_for(self._files.booted(name), name)
+                self.wait_for(self._files.booted(name), name)
                 self._begin_access(name)
                 if self._has_guests(name):
                     self._lab.power_on(name)
@@ -117,7 +117,7 @@ class Machines:
         pid = self.first_process(name)
         if pid is None:
             raise LabError(f"{name} is off.")
-        self._wait_for(self._files.booted(name), name)
+        self.wait_for(self._files.booted(name), name)
         kinds = ("--mount", "--uts", "--ipc", "--net", "--pid")
         return ["nsenter", f"--target={pid}", *kinds, "--wd=/", "--"]
 
@@ -130,7 +130,7 @@ class Machines:
     def _link(self, name: str, state: str) -> None:
         """Its port in the switch; there is none if it is off."""
         self.check(name)
-        (switch,) = self._processes.pids(nodes.SWITCH)
+        switch = self._files.switch.read_text()
         command = ["nsenter", f"--target={switch}", "--net"]
         command += ["ip", "link", "set", "dev", name, state]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -163,13 +163,14 @@ class Machines:
             + [str(port) for port in self._ports],
         )
         self._processes.start(helper)
-        self._wait_for(ready, helper)
+        self.wait_for(ready, helper)
 
     def _end_access(self, name: str) -> None:
         if _access(name) in self._processes.names():
             self._processes.kill(_access(name))
 
-    def _wait_for(self, file: Path, name: str) -> None:
+    def wait_for(self, file: Path, name: str) -> None:
+        """Until a process says that it is ready, by this file."""
         deadline = time.monotonic() + BOOT_SECONDS
         while not file.exists():
             if time.monotonic() > deadline or not self._processes.pids(name):

@@ -61,6 +61,11 @@ class Files(layout.Run):
         return self.path / "power.sock"
 
     @property
+    def switch(self) -> Path:
+        """The pid of the network switch, once it takes machines."""
+        return self.path / "switch.pid"
+
+    @property
     def sbin(self) -> Path:
         """Laid over the /usr/sbin of the controllers."""
         return self.path / "sbin"

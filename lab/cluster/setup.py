@@ -39,9 +39,9 @@ def write(files: nodes.Files, known: list[nodes.Node]) -> None:
         _disks(files, node)
 
 
-def define_switch(processes: process.Processes) -> None:
+def define_switch(files: nodes.Files, processes: process.Processes) -> None:
     command = ["unshare", "--net", "--", *machines.python("switch.py")]
-    processes.define(nodes.SWITCH, command)
+    processes.define(nodes.SWITCH, [*command, files.switch])
 
 
 def define_power(files: nodes.Files, processes: process.Processes) -> None:
@@ -83,12 +83,11 @@ def define_node(
         ]
     else:
         daemons = [{"command": [str(remoted)]}]
-    (pid,) = processes.pids(nodes.SWITCH)
     boot = {
         "name": node.name,
         "address": f"{node.address}/{nodes.PREFIX}",
         "hardware_address": node.hardware_address,
-        "switch": f"/proc/{pid}/ns/net",
+        "switch": f"/proc/{files.switch.read_text()}/ns/net",
         "bridge": switch.BRIDGE,
         "environment": environment(processes, node.name)
         | {
