@@ -62,6 +62,8 @@ class Pacemaker(Protocol):
 class Mistral(Protocol):
     """What a pass needs of Mistral: :class:`trigger.Mistral`."""
 
+    def find(self, name: str, namespace: str) -> object: ...
+
     def start(
         self,
         execution_id: str,
@@ -287,9 +289,11 @@ class Pass:
         self, host: incident.Host, asked: incident.Incident
     ) -> incident.Execution:
         workflow, given = incident.request(asked, self._settings.workflow)
+        namespace = self._settings.workflow_namespace
 
         def request(api: Mistral) -> incident.Execution:
-            # Connecting took its time, and so did the hosts before this one.
+            api.find(workflow, namespace)
+            # That took its time, and so did the hosts before this one.
             view = self._pacemaker.view()
             node = view.nodes.get(host.node)
             if not view.quorate or not node or node.fenced != host.fenced:
@@ -300,7 +304,7 @@ class Pass:
                 asked.execution,
                 workflow,
                 given,
-                namespace=self._settings.workflow_namespace,
+                namespace=namespace,
                 environment=self._settings.environment,
                 description=f"{host.node} failed, incident {asked.id}",
             )

@@ -116,6 +116,42 @@ class Mistral:
         """
         self._api = api
         self._where = where
+        #: Ids of workflows by name and namespace.
+        self._workflows: dict[tuple[str, str], str] = {}
+
+    def find(self, name: str, namespace: str = "") -> str:
+        """Return the id of the workflow of that name in the user's project.
+
+        By id, because an administrator may be given a tenant's by name.  It
+        is remembered, so that starting it takes one request.
+
+        :raises errors.Unavailable: nobody knows now.
+        :raises errors.Refused: there is none.
+        """
+        known = self._workflows.get((name, namespace))
+        if known:
+            return known
+        project = self._project()
+        answer, _ = self._call(
+            "GET",
+            f"/workflows?name={name}&namespace={namespace}"
+            "&fields=name,namespace,project_id",
+            f"workflow {name}",
+        )
+        for found in _items(answer, "workflows"):
+            if found.get("name") != name:
+                continue
+            if (found.get("namespace") or "") != namespace:
+                continue
+            if project in (None, found.get("project_id")):
+                known = _text(found, "id")
+                self._workflows[name, namespace] = known
+                return known
+        raise errors.Refused(
+            f"Mistral has no workflow {name} in project {project}: register"
+            " the workbook there, with `mistral workbook-create`, or correct"
+            f" {self._where}"
+        )
 
     def start(
         self,
@@ -140,7 +176,7 @@ class Mistral:
         project = self._project()
         body = {
             "id": execution_id,
-            "workflow_id": self._workflow(workflow, namespace, project),
+            "workflow_id": self.find(workflow, namespace),
             "workflow_namespace": namespace,
             "input": json.dumps(asked),
             "params": json.dumps({"env": environment} if environment else {}),
@@ -234,30 +270,6 @@ class Mistral:
         with answers.translated("Keystone", "the credentials", self._where):
             project: str | None = self._api.get_project_id()
             return project
-
-    def _workflow(self, name: str, namespace: str, project: str | None) -> str:
-        """Return the id of the workflow of that name in the user's project.
-
-        Whoever is an administrator may be given a tenant's by name.
-        """
-        answer, _ = self._call(
-            "GET",
-            f"/workflows?name={name}&namespace={namespace}"
-            "&fields=name,namespace,project_id",
-            f"workflow {name}",
-        )
-        for found in _items(answer, "workflows"):
-            if found.get("name") != name:
-                continue
-            if (found.get("namespace") or "") != namespace:
-                continue
-            if project in (None, found.get("project_id")):
-                return _text(found, "id")
-        raise errors.Refused(
-            f"Mistral has no workflow {name} in project {project}: register"
-            " the workbook there, with `mistral workbook-create`, or correct"
-            f" {self._where}"
-        )
 
     def _call(
         self,

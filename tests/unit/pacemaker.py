@@ -226,6 +226,9 @@ class Mistral:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def find(self, name: str, namespace: str) -> str:
+        return self._call("find", lambda: name)
+
     def start(
         self,
         execution_id: str,

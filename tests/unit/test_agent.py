@@ -297,8 +297,7 @@ class MonitorNeverFailsTest(AgentCase):
         self.assertIn("cmp1 was fenced: incident recorded", said)
         self.assertIn("cmp1: pending: Mistral did not answer", said)
         self.assertEqual(
-            ["cibadmin", "crm_attribute", "cibadmin", "attrd_updater"],
-            self.called(),
+            ["cibadmin", "crm_attribute", "attrd_updater"], self.called()
         )
 
     def test_no_credentials(self) -> None:

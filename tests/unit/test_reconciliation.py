@@ -331,6 +331,7 @@ class PassTest(base.BaseTestCase):
             [
                 "view",
                 "save hostrecovery-incident",
+                "find",
                 "view",
                 "start",
                 "save hostrecovery-incident",
@@ -407,7 +408,7 @@ class PassTest(base.BaseTestCase):
         for name in ("cmp1", "cmp2", "cmp3"):
             world.fence(name)
         pacemaker.run_pass(world)
-        self.assertEqual(1, world.calls.count("start"))
+        self.assertEqual(1, world.calls.count("find"))
         self.assertEqual(3, len(world.written), "all are recorded")
         self.assertEqual(
             3, world.status["ctl1"].count("Mistral did not answer")
@@ -1094,6 +1095,20 @@ EVENTS: dict[str, Event] = {
 #: Most bugs need several of these.
 USUAL = ("fence", "back", "blink", "end", "mistral_down", "mistral_up")
 
+CALLS = (
+    "start",
+    "look",
+    "set PAUSED",
+    "set RUNNING",
+    "set CANCELLED",
+    "view",
+    "save hostrecovery-incident",
+    "forget hostrecovery-incident",
+    "save hostrecovery-nudged",
+    "forget hostrecovery-nudged",
+    "tell",
+)
+
 #: Before or after a call is done.
 DISTURBANCES: tuple[tuple[bool, Event], ...] = (
     (False, kill),
@@ -1117,9 +1132,11 @@ class WalkTest(base.BaseTestCase):
             st.tuples(
                 st.sampled_from([*USUAL, *USUAL, *sorted(EVENTS)]),
                 st.sampled_from(pacemaker.CONTROLLERS),
-                # Which call of the next pass is disturbed, and how.
+                # Which call is disturbed next, and how.
                 st.none()
-                | st.tuples(st.integers(0, 9), st.sampled_from(DISTURBANCES)),
+                | st.tuples(
+                    st.sampled_from(CALLS), st.sampled_from(DISTURBANCES)
+                ),
             ),
             max_size=14,
         ),
@@ -1133,8 +1150,8 @@ class WalkTest(base.BaseTestCase):
         for event, local, disturbance in walk:
             EVENTS[event](world)
             if disturbance:
-                number, (done, what) = disturbance
-                disturbed(len(world.calls) + number, done, what)(world)
+                name, (done, what) = disturbance
+                at_call(world, name, what, done=done)
             with contextlib.suppress(pacemaker.Killed, errors.Unavailable):
                 pacemaker.run_pass(world, local, settings)
         # Everything works again, and all that was requested ends.
