@@ -295,7 +295,7 @@ class TestExamples(ExamplesTest):
             self.assertEqual(
                 {
                     "failure-timeout": "60s",
-                    "requires": "quorum",
+                    "requires": "nothing",
                     "resource-stickiness": "100",
                 },
                 pairs(agent.find("meta_attributes")),
