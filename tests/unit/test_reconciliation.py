@@ -1119,8 +1119,8 @@ DISTURBANCES: tuple[tuple[bool, Event], ...] = (
 )
 
 
-#: As many as find each bug that was ever found so; some seconds.
-WALKS = 2000
+#: As many as find a second failure that is taken for the first one.
+WALKS = 3000
 
 
 class WalkTest(base.BaseTestCase):
