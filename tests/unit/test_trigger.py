@@ -335,6 +335,17 @@ class StartTest(TriggerCase):
             self.assertIn("register the workbook", said)
         self.assertFalse(posted.called)
 
+    def test_what_was_found_is_started_with_one_request(self) -> None:
+        """Nobody knows what happens to the host during another one."""
+        self.serve("POST", "/executions", shown())
+        self.assertEqual("w1", self.mistral.find("host_recovery.recover"))
+        before = len(self.asked())
+        self.start()
+        self.assertEqual(["POST /executions"], self.asked()[before:])
+        # Another one is none of those that are known.
+        self.assertRaises(errors.Refused, self.mistral.find, "w9")
+        self.assertRaises(errors.Refused, self.start, namespace="hosts")
+
     def test_something_else_has_the_id(self) -> None:
         for more, words in (
             ({"id": "e2"}, "its id is 'e2'"),
