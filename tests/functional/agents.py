@@ -10,7 +10,6 @@ from pathlib import Path
 import shutil
 import subprocess
 import sys
-import tempfile
 from typing import Any
 import unittest
 
@@ -81,12 +80,12 @@ def _system_python() -> str | None:
     As ocf-tester wants: everybody may run it.
     """
     known = shutil.which("python3", path="/usr/bin")
-    asked = "import sys; print(sys.version_info[:2] == {}[:2])"
-    command = ("-c", asked.format(tuple(sys.version_info[:2])))
     if not known:
         return None
-    done = subprocess.run([known, *command], capture_output=True, text=True)
-    return known if done.stdout.strip() == "True" else None
+    asked = (known, "-c", "import sys; print(*sys.version_info[:2])")
+    done = subprocess.run(asked, capture_output=True, text=True)
+    mine = f"{sys.version_info.major} {sys.version_info.minor}"
+    return known if done.stdout.strip() == mine else None
 
 
 def _run(*command: str | Path) -> None:
@@ -96,9 +95,10 @@ def _run(*command: str | Path) -> None:
 @functools.cache
 def shared_cluster(lab: cloud.Lab) -> tuple[cluster_module.Cluster, Path]:
     """The cluster of this process, and the directory with its clouds.yaml."""
-    directory = Path(tempfile.mkdtemp(prefix="hostrecovery-agent-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    directory.chmod(0o755)
+    # ocf-tester asks for the metadata as nobody.
+    lab.directory.chmod(0o711)
+    directory = lab.directory / "agent"
+    directory.mkdir()
     clouds = directory / "clouds.yaml"
     clouds.write_text(CLOUDS)
     clouds.chmod(0o600)
