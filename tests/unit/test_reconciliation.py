@@ -1115,8 +1115,8 @@ DISTURBANCES: tuple[tuple[bool, Event], ...] = (
 )
 
 
-#: As many as find a second failure that is taken for the first one.
-WALKS = 3000
+#: Some seconds; what is found by more of them is told above as a story.
+WALKS = 1000
 
 
 class WalkTest(base.BaseTestCase):
