@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import contextlib
 import datetime
 import email.utils
+import json
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exc
@@ -118,6 +119,16 @@ def _refusal(
     }.get(status, "")
     kind = errors.Conflict if status == 409 else errors.Refused
     return kind(f"{service} refuses {subject} with {status}: {said}{cure}")
+
+
+def decoded(value: Any) -> Any:
+    """Return a JSON field, which Mistral writes as text in some versions."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
 
 
 def seconds(retry_after: str | None) -> float:

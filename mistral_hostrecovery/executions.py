@@ -13,7 +13,6 @@ import collections
 from collections.abc import Iterable, Mapping
 import dataclasses
 import datetime
-import json
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exc
@@ -82,7 +81,7 @@ class Executions:
         found = self._get(f"/executions/{execution_id}")
         if found is None:
             return None
-        output = _decoded(found.get("output")) or {}
+        output = answers.decoded(found.get("output")) or {}
         return Execution(
             id=found["id"],
             root=found.get("root_execution_id") or found["id"],
@@ -142,7 +141,7 @@ class Executions:
                 )
             while len(_results) >= _RESULTS_KEPT:
                 _results.popitem(last=False)
-            known = _results[task_id] = _decoded(found.get("result"))
+            known = _results[task_id] = answers.decoded(found.get("result"))
         return known
 
     def task_began_at(self, task_id: str) -> datetime.datetime:
@@ -176,7 +175,7 @@ class Executions:
                 found += (answer or {}).get("executions", [])
         found = list({raw["id"]: raw for raw in found}.values())
         return [
-            {**raw, "input": _decoded(raw.get("input")) or {}}
+            {**raw, "input": answers.decoded(raw.get("input")) or {}}
             for raw in found
             if raw["state"] not in FINAL
             or clock.parse(raw["updated_at"]) >= since
@@ -202,19 +201,9 @@ class Executions:
 
 def _said(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return what a run handed on, None if it died and said nothing."""
-    output = _decoded(run.get("output"))
+    output = answers.decoded(run.get("output"))
     said = output.get("result") if isinstance(output, dict) else None
     return said if isinstance(said, dict) else None
-
-
-def _decoded(value: Any) -> Any:
-    """Mistral writes JSON fields as text in some versions."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return None
 
 
 def why_not_allowed(

@@ -351,7 +351,7 @@ def _why_other(
         return f"it runs {found.get('workflow_name')!r}"
     if project and found.get("project_id") != project:
         return f"it belongs to project {found.get('project_id')!r}"
-    given = _decoded(found.get("input"))
+    given = answers.decoded(found.get("input"))
     for key, value in asked.items():
         if not isinstance(given, dict) or given.get(key) != value:
             return f"its input {key} is another one"
@@ -360,7 +360,7 @@ def _why_other(
 
 def _report(output: Any) -> str | None:
     """Return what an operator reads first of a report."""
-    decoded = _decoded(output)
+    decoded = answers.decoded(output)
     report = decoded.get("report") if isinstance(decoded, dict) else None
     if not isinstance(report, dict):
         return None
@@ -375,16 +375,6 @@ def _report(output: Any) -> str | None:
     ]
     named = ", ".join(off[:_NAMES]) + (", ..." if off[_NAMES:] else "")
     return f"{told}; {len(off)} are off on it now ({named or 'none'})"
-
-
-def _decoded(value: Any) -> Any:
-    """Mistral writes JSON fields as text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return None
 
 
 def _items(answer: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
