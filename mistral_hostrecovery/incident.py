@@ -213,18 +213,22 @@ def why_held(hosts: Iterable[Host], max_hosts: int) -> str | None:
     :param hosts: all that failed or have an incident.
     :param max_hosts: how many may be recovered at once, 0 for any number.
     """
-    failed = sum(
-        host.fenced is not None and host.fenced > 0
-        if host.incident is None
-        else host.incident.kind == RECOVER and host.incident.state != ENDED
-        for host in hosts
-    )
+    failed = sum(_is_to_recover(host) for host in hosts)
     if not max_hosts or failed <= max_hosts:
         return None
     return (
         f"{failed} hosts failed at once and max_hosts is {max_hosts}: find out"
         " why, then raise max_hosts to have them recovered"
     )
+
+
+def _is_to_recover(host: Host) -> bool:
+    """Return whether a host is being recovered, or is about to be."""
+    known = host.incident
+    if known and known.kind == RECOVER and known.state != ENDED:
+        return True
+    covered = known.covered if known and known.kind == RECOVER else 0
+    return bool(host.fenced) and host.fenced != covered
 
 
 def next_step(
@@ -378,6 +382,35 @@ def _fenced_again(host: Host, rules: Rules) -> Step:
     execution finds nothing left to do.
     """
     return Save(mint(rules.cluster, host), "was fenced again: new incident")
+
+
+#: Longer than a nudge takes from its note to its pause, also when Mistral's
+#: engine takes the pause late.
+NUDGE_SECONDS = 60.0
+
+# What becomes of the note of a nudge whose agent died.
+FORGET = "forget"
+KEEP = "keep"
+RESUME = "resume"
+
+
+def after_nudge(answer: Execution | Missing, age: float) -> str:
+    """Return what to do about a nudge that may not be over.
+
+    Only what the nudge itself has paused is resumed: a gate gives a reason
+    for its pause, and what somebody paused before or after was not paused
+    when the note was made.
+
+    :param answer: about the execution that was nudged.
+    :param age: of the note, in seconds.
+    """
+    if isinstance(answer, Missing) or answer.state in FINAL:
+        return FORGET
+    if answer.state != "PAUSED":
+        # The pause may still be on its way.
+        return KEEP if age <= NUDGE_SECONDS else FORGET
+    paused_by_it = abs(age - answer.unchanged) <= NUDGE_SECONDS
+    return RESUME if paused_by_it and answer.why is None else FORGET
 
 
 def request(incident: Incident, workflow: str) -> tuple[str, dict[str, Any]]:

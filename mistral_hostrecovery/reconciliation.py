@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
+import math
 import random
 import re
 import time
@@ -29,9 +30,6 @@ _STEPS = 12
 
 #: Longest text that is shown or logged, in characters.
 _LENGTH = 900
-
-#: Longer than a nudge takes from its note to its pause.
-_NUDGE_SECONDS = 60.0
 
 Log = Callable[[str], None]
 T = TypeVar("T")
@@ -90,7 +88,7 @@ def clean(text: str) -> str:
     Services and tenants have a say in it; a URL may have a password in it.
     """
     text = re.sub(r"[^\x20-\x7e]+", " ", text)
-    return re.sub(r"//[^/@\s]*@", "//", text)[:_LENGTH]
+    return re.sub(r"//[^/\s]*@", "//", text)[:_LENGTH]
 
 
 class Pass:
@@ -319,7 +317,7 @@ class Pass:
         """Pause and resume an execution: Mistral starts what it had lost.
 
         The note lets whoever comes next resume what a dying agent left
-        paused, and nothing that an operator paused.
+        paused, and nothing that an operator or a gate paused.
 
         :raises errors.Refused: it ended meanwhile, or is left paused.
         """
@@ -329,13 +327,17 @@ class Pass:
         self._log(f"nudging execution {execution}: {why}")
         note = f"{execution} {int(time.time())}"
         self._pacemaker.save(local, cluster.NUDGED, note)
+        self._noted.add(local)
         try:
             self._ask(lambda api: api.set_state(execution, "PAUSED"))
         except errors.Refused:
-            self._pacemaker.forget(local, cluster.NUDGED)
+            self._forget_nudge(local)
             raise
-        self._resume_one(execution)
-        self._pacemaker.forget(local, cluster.NUDGED)
+        # It may have come to a gate meanwhile, which paused it.
+        found = self._look(execution)
+        if incident.after_nudge(found, 0.0) == incident.RESUME:
+            self._ask(lambda api: api.set_state(execution, "RUNNING"))
+        self._forget_nudge(local)
 
     def _resume(self, view: cluster.View) -> None:
         """Resume what a nudge left paused when its agent died."""
@@ -345,48 +347,27 @@ class Pass:
                 continue
             self._noted.add(node.name)
             execution, _, made = note.partition(" ")
-            age = time.time() - int(made) if made.isdecimal() else 0.0
+            age = time.time() - int(made) if made.isdecimal() else math.inf
             try:
-                if self._is_over(execution, age, node.name):
-                    self._pacemaker.forget(node.name, cluster.NUDGED)
-                    self._noted.discard(node.name)
+                self._finish_nudge(node.name, execution, age)
             except (errors.Refused, errors.Unavailable) as exc:
                 self._say(
                     node.name,
                     f"execution {execution} may have been left paused: {exc}",
                 )
 
-    def _is_over(self, execution: str, age: float, node: str) -> bool:
-        """See to it that a nudge is over; return whether it is.
-
-        :param age: of its note, in seconds.
-        """
-        found = self._look(execution)
-        if (
-            isinstance(found, incident.Missing)
-            or found.state in incident.FINAL
-        ):
-            return True
-        if found.state != "PAUSED":
-            # Whoever made the note may be about to pause it.
-            return node == self._pacemaker.local or age > _NUDGE_SECONDS
-        if abs(age - found.unchanged) > _NUDGE_SECONDS:
-            # It was not paused when the note was made, so by somebody else.
-            return True
-        self._resume_one(execution)
-        return True
-
-    def _resume_one(self, execution: str) -> None:
-        """Resume an execution, unless it waits at a gate.
-
-        A gate gives a reason for its pause, and a request cannot.
-        """
-        found = self._look(execution)
-        if isinstance(found, incident.Missing) or found.state != "PAUSED":
+    def _finish_nudge(self, node: str, execution: str, age: float) -> None:
+        next_step = incident.after_nudge(self._look(execution), age)
+        if next_step == incident.KEEP:
             return
-        if found.why is None:
+        if next_step == incident.RESUME:
             self._log(f"resuming execution {execution}, which a nudge paused")
             self._ask(lambda api: api.set_state(execution, "RUNNING"))
+        self._forget_nudge(node)
+
+    def _forget_nudge(self, node: str) -> None:
+        self._pacemaker.forget(node, cluster.NUDGED)
+        self._noted.discard(node)
 
     def _look_after_others(self, hosts: Iterable[incident.Host]) -> None:
         """Nudge what was started by hand and is stuck."""

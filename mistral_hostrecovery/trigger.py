@@ -408,6 +408,6 @@ def _date(header: str | None) -> datetime.datetime:
     """Return the time of an answer, by the clock that dates executions."""
     try:
         moment = email.utils.parsedate_to_datetime(header or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return clock.now()
     return moment if moment.tzinfo else clock.now()

@@ -198,6 +198,8 @@ class ParseTest(base.BaseTestCase):
             "1e9",
             "\u0665",
             "1" * 11,
+            # In some hundred years.
+            "9" * 10,
             # More digits than Python converts.
             "9" * 5000,
         ):

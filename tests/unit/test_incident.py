@@ -967,3 +967,40 @@ class DecodeTest(base.BaseTestCase):
         text = incident.encode(known)
         if length < len(text):
             self.refused(text[:length])
+
+
+@ddt.ddt
+class AfterNudgeTest(base.BaseTestCase):
+    @ddt.data(
+        # It was paused when the note was made, a moment ago or long ago.
+        ("PAUSED", None, 0, 0, incident.RESUME),
+        ("PAUSED", None, 3600, 3600, incident.RESUME),
+        ("PAUSED", None, 3600, 3540, incident.RESUME),
+        # By somebody else, before or after.
+        ("PAUSED", None, 3600, 3539, incident.FORGET),
+        ("PAUSED", None, 3600, 3661, incident.FORGET),
+        # By a gate.
+        ("PAUSED", "gate storm", 0, 0, incident.FORGET),
+        # The pause may still come.
+        ("RUNNING", None, 0, 0, incident.KEEP),
+        ("RUNNING", None, 60, 60, incident.KEEP),
+        ("RUNNING", None, 61, 61, incident.FORGET),
+        ("SUCCESS", None, 0, 0, incident.FORGET),
+        ("ERROR", "lost", 0, 0, incident.FORGET),
+        ("CANCELLED", None, 0, 0, incident.FORGET),
+    )
+    @ddt.unpack
+    def test_after_nudge(
+        self,
+        state: str,
+        why: str | None,
+        age: float,
+        unchanged: float,
+        wanted: str,
+    ) -> None:
+        found = incident.Execution("id", state, why, unchanged=unchanged)
+        self.assertEqual(wanted, incident.after_nudge(found, age))
+
+    def test_unknown(self) -> None:
+        found = incident.after_nudge(incident.Missing(), 0)
+        self.assertEqual(incident.FORGET, found)

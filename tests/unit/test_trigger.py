@@ -666,6 +666,7 @@ class LookTest(TriggerCase):
             "yesterday",
             # No time zone is known.
             "Tue, 01 Jan 2030 12:00:00 -0000",
+            "Tue, 01 Jan 99999999999999999999 00:00:00 GMT",
         ):
             for changed, stuck in (
                 ("2020-01-01 12:00:00", True),
