@@ -133,8 +133,9 @@ class TestFailures(agents.AgentTest):
         self.assert_recovered(web)
 
     def test_fencing_fails_until_an_operator_confirms_it(self) -> None:
-        """T4, T5."""
+        """T4, T5, and what fails meanwhile is recovered."""
         web = self.boot("web", "c1")
+        self.connect_apart("c2")
         self.cluster.break_power_switch("c1")
         self.cluster.cut_power("c1")
         self.cluster.wait_for(
@@ -153,6 +154,21 @@ class TestFailures(agents.AgentTest):
 
         self.assertEqual("SUCCESS", execution.state, execution.output)
         self.assert_recovered(web)
+
+    def connect_apart(self, node: str) -> None:
+        """Connect it from another controller than that of the agent.
+
+        While one host can't be fenced, Pacemaker connects to no other one.
+        """
+        agent = self.agent_on()
+        other = next(n for n in self.cluster.controllers if n != agent)
+        move = ("crm_resource", "--resource", node)
+        self.operator(*move, "--move", "--node", other)
+        self.addCleanup(self.operator, *move, "--clear")
+        self.cluster.wait_for(
+            lambda: self.cluster.running_on(node) == [other],
+            f"{node} is connected from {other}",
+        )
 
     def fencing_failed(self, node: str) -> bool:
         events = f".//fence_event[@target='{node}'][@status='failed']"
