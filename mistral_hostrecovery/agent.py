@@ -31,8 +31,8 @@ ERR_INSTALLED = 5
 ERR_CONFIGURED = 6
 NOT_RUNNING = 7
 
-#: The pass in start: while it lasts the resource can't be stopped.
-_START_SECONDS = 15.0
+#: The pass in start: while it lasts, Pacemaker begins no fencing.
+_START_SECONDS = 10.0
 #: Of finding out which hosts nobody can fence.
 _WARN_SECONDS = 5.0
 #: Of an operation without a timeout, in milliseconds.
@@ -55,7 +55,7 @@ class Agent:
         """The recurring monitor may begin late, so look at once."""
         settings = self._settings()
         self._running.parent.mkdir(parents=True, exist_ok=True)
-        self._running.touch()
+        self._running.write_text("")
         self._pass(settings, min(_START_SECONDS, settings.deadline), False)
         late = contextlib.suppress(reconciliation.OutOfTime)
         with late, _alarm(_WARN_SECONDS):
@@ -72,11 +72,24 @@ class Agent:
         if not self._running.exists():
             return NOT_RUNNING
         # Zero or nothing is a probe: is it running, and no more.
-        if self._environ.get("OCF_RESKEY_CRM_meta_interval", "0") != "0":
+        interval = self._environ.get("OCF_RESKEY_CRM_meta_interval", "0")
+        if interval != "0" and not self._is_first(interval):
             settings = self._settings()
             deep = self._environ.get("OCF_CHECK_LEVEL", "0") != "0"
             self._pass(settings, settings.deadline, deep)
         return SUCCESS
+
+    def _is_first(self, interval: str) -> bool:
+        """Return whether it is the first monitor of this interval.
+
+        Pacemaker waits for that one, with the fencing of hosts and with a
+        stop, as it waits for the start, in which there was a pass just now.
+        """
+        seen = self._running.read_text().split()
+        if interval in seen:
+            return False
+        self._running.write_text(" ".join([*seen, interval]))
+        return True
 
     def validate_all(self) -> int:
         settings = self._settings()
