@@ -135,7 +135,9 @@ class TestFailures(agents.AgentTest):
     def test_fencing_fails_until_an_operator_confirms_it(self) -> None:
         """T4, T5, and what fails meanwhile is recovered."""
         web = self.boot("web", "c1")
-        self.connect_apart("c2")
+        agent = self.agent_on()
+        apart = next(n for n in self.cluster.controllers if n != agent)
+        self.connect_from(apart, "c2")
         self.cluster.break_power_switch("c1")
         self.cluster.cut_power("c1")
         self.cluster.wait_for(
@@ -145,7 +147,7 @@ class TestFailures(agents.AgentTest):
         self.assertEqual([], self.requested())
 
         # Nor does that keep another host waiting.
-        self.cluster.cut_power("c2", self.agent_on())
+        self.cluster.cut_power("c2", agent)
         other = self.wait_for_recovery("c2")
         self.assertEqual("SUCCESS", other.state, other.output)
 
@@ -155,19 +157,18 @@ class TestFailures(agents.AgentTest):
         self.assertEqual("SUCCESS", execution.state, execution.output)
         self.assert_recovered(web)
 
-    def connect_apart(self, node: str) -> None:
-        """Connect it from another controller than that of the agent.
+    def connect_from(self, controller: str, node: str) -> None:
+        """Have Pacemaker connect to a host from a certain controller.
 
-        While one host can't be fenced, Pacemaker connects to no other one.
+        A host that fails together with its controller is not fenced while
+        another one can't be, or when quorum was lost with them.
         """
-        agent = self.agent_on()
-        other = next(n for n in self.cluster.controllers if n != agent)
         move = ("crm_resource", "--resource", node)
-        self.operator(*move, "--move", "--node", other)
+        self.operator(*move, "--move", "--node", controller)
         self.addCleanup(self.operator, *move, "--clear")
         self.cluster.wait_for(
-            lambda: self.cluster.running_on(node) == [other],
-            f"{node} is connected from {other}",
+            lambda: self.cluster.running_on(node) == [controller],
+            f"{node} is connected from {controller}",
         )
 
     def fencing_failed(self, node: str) -> bool:
@@ -275,6 +276,7 @@ class TestFailures(agents.AgentTest):
     def test_no_quorum(self) -> None:
         web = self.boot("web", "c1")
         alone, *others = self.cluster.controllers
+        self.connect_from(alone, "c1")
         self.cluster.cut_power("c1", *others)
         self.cluster.wait_for(
             lambda: cluster.parse(self.local_cib(alone)).quorate is False,
