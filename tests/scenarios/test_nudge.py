@@ -112,6 +112,10 @@ class TestNudge(base.BaseTestCase):
         patched.start()
         self.addCleanup(patched.stop)
 
+    def note(self, execution_id: str) -> None:
+        note = f"{execution_id} {int(time.time())}"
+        self.world.permanent["ctl2"][cluster.NUDGED] = note
+
     def wait_until_stuck(self, execution_id: str) -> str:
         deadline = time.monotonic() + SECONDS
         while True:
@@ -146,7 +150,7 @@ class TestNudge(base.BaseTestCase):
         self.wait_until_stuck(execution)
         self.trigger.set_state(execution, "PAUSED")
         # All that is left of the agent on the other controller:
-        self.world.permanent["ctl2"][cluster.NUDGED] = execution
+        self.note(execution)
 
         self.look_after()
 
@@ -172,7 +176,7 @@ class TestNudge(base.BaseTestCase):
         found = self.wait_for(execution, "PAUSED", "SUCCESS", "ERROR")
         self.assertEqual("PAUSED", found.state, found)
         self.assertIn("gate", found.why)
-        self.world.permanent["ctl2"][cluster.NUDGED] = execution
+        self.note(execution)
 
         self.look_after()
 
