@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
+from mistral_hostrecovery import failures
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import parameters
 
@@ -115,8 +116,6 @@ class Pass:
         self._said: dict[str, str] = {}
         #: Controllers with the note of a nudge that may not be over.
         self._noted: set[str] = set()
-        #: Nova's names of all hosts, once they are needed.
-        self._names: dict[str, str | None] | None = None
 
     def run(self, deep: bool = False) -> None:
         """Do what can be done now for every host that failed.
@@ -130,7 +129,8 @@ class Pass:
             return self._tell(view)
         try:
             self._resume(view)
-            hosts = self._hosts(view)
+            hosts, unreadable = failures.hosts(view, self._settings)
+            self._said |= unreadable
             held = incident.why_held(hosts, self._settings.max_hosts)
             # One host about which Mistral gives no answer must not keep it
             # from being asked about the others for ever.
@@ -142,82 +142,6 @@ class Pass:
         except OutOfTime:
             self._say("pass", "its time is over, the next one goes on")
         self._tell(view)
-
-    def _hosts(self, view: cluster.View) -> list[incident.Host]:
-        """Return those that failed or have an incident."""
-        selected = re.compile(self._settings.hosts)
-        hosts = []
-        for node in view.nodes.values():
-            known = node.permanent.get(cluster.INCIDENT)
-            chosen = node.remote and selected.fullmatch(node.name)
-            if known is None and not (
-                chosen and (node.fenced or node.problem)
-            ):
-                continue
-            try:
-                hosts.append(self._host(node, known, view))
-            except errors.Refused as exc:
-                self._say(node.name, str(exc))
-        return hosts
-
-    def _host(
-        self, node: cluster.Node, known: str | None, view: cluster.View
-    ) -> incident.Host:
-        """:raises errors.Refused: what there is about it makes no sense."""
-        if node.problem:
-            raise errors.Refused(node.problem)
-        host = incident.Host(
-            node=node.name,
-            fenced=node.fenced,
-            incident=None if known is None else incident.decode(known),
-        )
-        try:
-            name, shared = self._in_nova(node, view)
-        except errors.Refused as exc:
-            return dataclasses.replace(host, problem=str(exc))
-        return dataclasses.replace(host, host=name, shared=shared)
-
-    def _in_nova(
-        self, node: cluster.Node, view: cluster.View
-    ) -> tuple[str, bool]:
-        """Return Nova's name of a host and whether its disks survive it.
-
-        :raises errors.Refused: nobody can say that for sure.
-        """
-        name = self._settings.host_for(node.name)
-        if not incident.is_name(name):
-            raise errors.Refused(
-                f"{name!r:.100} is no name for a host, or longer than"
-                f" {incident.HOST_LENGTH} characters: give another one in"
-                " host_map"
-            )
-        if self._names is None:
-            # Once for all: each may read a file.
-            remotes = (n.name for n in view.nodes.values() if n.remote)
-            self._names = {other: self._name(other) for other in remotes}
-        for other, taken in self._names.items():
-            # To recover the wrong one of two would wreck one that runs.
-            if taken == name and other != node.name:
-                raise errors.Refused(
-                    f"nodes {node.name} and {other} would both be host {name}"
-                    " in Nova: correct host_map"
-                )
-        text = node.permanent.get(cluster.SHARED)
-        if text is None:
-            return name, self._settings.on_shared_storage
-        try:
-            return name, parameters.boolean(text)
-        except errors.Refused as exc:
-            raise errors.Refused(
-                f"node attribute {cluster.SHARED}: {exc}"
-            ) from exc
-
-    def _name(self, node: str) -> str | None:
-        try:
-            return self._settings.host_for(node)
-        except errors.Refused:
-            # Told when that one fails.
-            return None
 
     def _take_care(
         self, host: incident.Host, view: cluster.View, held: str | None
