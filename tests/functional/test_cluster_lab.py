@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from typing import Any
-import unittest
 
 from oslotest import base as oslotest_base
 
@@ -20,6 +19,7 @@ import lab
 from lab import cluster
 from lab import layout
 from lab import process
+from tests.functional import agents
 from tests.functional import base
 
 # Before a fixture gives the tests a home directory without a cache.
@@ -74,16 +74,7 @@ with cluster.Cluster(controllers=1, computes=("c1",)) as one:
 """
 
 
-def need_cluster() -> None:
-    """Where the rights should be there, a test that is skipped is a lie."""
-    reason = cluster.why_not()
-    if reason and os.environ.get("CI"):
-        raise AssertionError(reason)
-    if reason:
-        raise unittest.SkipTest(reason)
-
-
-def agents() -> Path:
+def toy_agents() -> Path:
     directory = Path(tempfile.mkdtemp(prefix="hostrecovery-agents-"))
     agent = directory / "hostrecovery" / "HostRecovery"
     agent.parent.mkdir()
@@ -108,7 +99,7 @@ class TestCluster(oslotest_base.BaseTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        need_cluster()
+        agents.need_cluster()
         cls.server = http.server.ThreadingHTTPServer(
             (layout.ADDRESS, 0), Handler
         )
@@ -116,7 +107,7 @@ class TestCluster(oslotest_base.BaseTestCase):
         threading.Thread(target=cls.server.serve_forever, daemon=True).start()
         cls.addClassCleanup(cls.server.shutdown)
         cls.port = cls.server.server_address[1]
-        directory = agents()
+        directory = toy_agents()
         cls.addClassCleanup(subprocess.run, ["rm", "-r", str(directory)])
         cls.cluster = cluster.Cluster(
             agents=directory, ports=(cls.port,), reconnect_interval=5
@@ -278,7 +269,7 @@ class TestClusterOfLab(base.FunctionalTest):
 
     @classmethod
     def setUpClass(cls) -> None:
-        need_cluster()
+        agents.need_cluster()
         super().setUpClass()
         cls.cluster = cluster.Cluster(lab=cls.lab, computes=("c1",))
         cls.cluster.start_up()
@@ -323,7 +314,7 @@ class TestClusterOfLab(base.FunctionalTest):
 
 class TestNothingIsLeft(oslotest_base.BaseTestCase):
     def test_nothing_is_left_when_the_owner_is_killed(self) -> None:
-        need_cluster()
+        agents.need_cluster()
         owner = subprocess.Popen(
             [sys.executable, "-c", OWNER],
             cwd=layout.CHECKOUT,
