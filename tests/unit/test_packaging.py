@@ -156,7 +156,8 @@ class WheelTest(base.BaseTestCase):
 
         target = self.dir / "installed"
         # Not --target, which leaves out what is below lib.
-        self.pip("install", "--no-deps", "--prefix", str(target), str(wheel))
+        into = ("--ignore-installed", "--prefix", str(target))
+        self.pip("install", "--no-deps", *into, str(wheel))
         modules = sysconfig.get_path("purelib", vars={"base": str(target)})
         self.assertTrue((target / WORKBOOK).exists())
         self.assertTrue((target / MANUAL).exists())
