@@ -21,6 +21,7 @@ class Keystone:
     def __init__(self) -> None:
         # token -> (user name, project name or None, body)
         self.tokens: dict[str, tuple[str, str | None, dict[str, Any]]] = {}
+        self._expired: dict[str, tuple[str, str | None, dict[str, Any]]] = {}
 
     def handle(self, request: web.Request, path: str) -> webob.Response:
         """Answer a request below the root or /v3."""
@@ -47,7 +48,16 @@ class Keystone:
 
     def expire(self) -> None:
         """Make every token invalid at once."""
+        self._expired |= self.tokens
         self.tokens.clear()
+
+    def revive(self) -> None:
+        """Make what has expired valid again.
+
+        A service asks only now and then about a token that it has seen, so
+        it would be refused minutes later, in whatever happens then.
+        """
+        self.tokens |= self._expired
 
     def _version(self, request: web.Request) -> dict[str, Any]:
         return {

@@ -138,6 +138,7 @@ class Harness:
         app = app_module.Application(cloud)
         # Tokens outlive a cloud, as Mistral keeps its own.
         app.keystone = self._server.app.keystone
+        app.keystone.revive()
         self._server.app = app
         self._server._server.wsgi_app = app
         # The executor lives on, but this is another Nova.
