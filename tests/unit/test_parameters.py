@@ -28,7 +28,7 @@ def parse(**values: str) -> parameters.Parameters:
 VALID = (
     ("cloud", "site-2", "site-2"),
     ("cloud", "  site  ", "site"),
-    ("clouds_file", "/root/clouds.yaml", "/root/clouds.yaml"),
+    ("clouds_file", "/srv/clouds.yaml", "/srv/clouds.yaml"),
     ("mistral_url", "http://127.0.0.1:8989/v2", "http://127.0.0.1:8989/v2"),
     ("mistral_url", "https://c.org/workflow/v2/", "https://c.org/workflow/v2"),
     ("mistral_url", "https://[fd00::1]:8989/v2", "https://[fd00::1]:8989/v2"),
