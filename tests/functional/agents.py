@@ -252,11 +252,6 @@ class AgentTest(test_recovery.RecoveryTest):
         self.assertEqual(0, done.returncode, done.stderr)
         return done.stdout
 
-    def _all_on(self) -> bool:
-        # One that was lost is fenced as soon as that is possible again.
-        self.cluster.power_on(*self.cluster.nodes)
-        return set(self.cluster.nodes) <= self.cluster.online()
-
     def _repair(self) -> None:
         """Everything is up again, and the agent has nothing left to do."""
         self.cluster.api_access("open")
@@ -264,7 +259,7 @@ class AgentTest(test_recovery.RecoveryTest):
             self.cluster.repair_power_switch(node)
         for node in self.cluster.computes:
             self.cluster.restore_link(node)
-        self.cluster.wait_for(self._all_on, "all nodes are online", SECONDS)
+        self.cluster.bring_back()
         for execution in self.executions():
             if execution.state not in incident.FINAL:
                 self.mistral.executions.update(execution.id, "CANCELLED")
