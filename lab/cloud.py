@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RUN_DIRECTORY = "HOSTRECOVERY_LAB"
 
 
-def _silent(line: str) -> None:
+def silent(line: str) -> None:
     pass
 
 
@@ -41,7 +41,7 @@ class Lab:
 
     def __init__(
         self,
-        progress: install.Progress = _silent,
+        progress: install.Progress = silent,
         *,
         directory: Path | None = None,
         hosts: tuple[str, ...] = layout.HOSTS,

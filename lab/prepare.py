@@ -87,6 +87,10 @@ class Schemas:
         self._manage("placement-manage", "db", "sync")
         self._manage("glance-manage", "db_sync")
         self._manage("cinder-manage", "db", "sync")
+        self.mistral()
+
+    def mistral(self) -> None:
+        """Only Mistral's own schema."""
         self._manage("mistral-db-manage", "upgrade", "head")
 
     def _manage(self, program: str, *words: str) -> None:

@@ -101,6 +101,9 @@ def queues(
         "scheduler": 1,
         "cinder-scheduler": 1,
         "cinder-volume.lab@fake.lab": 1,
-        "mistral_engine": engines,
-        "mistral_executor": executors,
+        **mistral_queues(engines, executors),
     } | {f"compute.{host}": 1 for host in hosts}
+
+
+def mistral_queues(engines: int, executors: int) -> dict[str, int]:
+    return {"mistral_engine": engines, "mistral_executor": executors}

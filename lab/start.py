@@ -77,12 +77,12 @@ class Start:
             self._progress("creating users and endpoints")
             prepare.seed_identity(self._admin)
         self._start_rest()
-        self._wait_for_apis("glance", "cinder", "nova", "mistral")
+        wait_for_apis(self._processes, "glance", "cinder", "nova", "mistral")
         if not known:
             self._progress("creating flavors, image and volume type")
             prepare.seed_cloud(self._admin)
         self._progress("waiting for the services to be up")
-        self._wait_for_listeners(self._queues)
+        wait_for_listeners(self._run, self._venv, self._queues)
         wait_for_hosts(self._processes, self._hosts)
         if not known:
             self._progress("keeping the databases for the next start")
@@ -112,47 +112,17 @@ class Start:
         rabbit.wait(self._processes)
         self._processes.start("nova-conductor")
         self._processes.start("nova-api")
-        self._wait_for_apis("keystone", "placement")
+        wait_for_apis(self._processes, "keystone", "placement")
 
     def _start_rest(self) -> None:
         """Hosts first: a nova-compute takes long after its imports."""
         self._progress("starting Nova, Glance, Cinder and Mistral")
         # A nova-compute that it does not answer pauses for 10 s.
-        self._wait_for_listeners({"conductor": 1})
+        wait_for_listeners(self._run, self._venv, {"conductor": 1})
         computes = [services.compute(host) for host in self._hosts]
         # one that runs already is left alone
         for name in computes + self._processes.names():
             self._processes.start(name)
-
-    def _wait_for_apis(self, *names: str) -> None:
-        for name in names:
-            try:
-                api.wait(name, SECONDS)
-            except LabError as error:
-                log = services.PROCESS.get(name, name)
-                log = "mistral-api" if name == "mistral" else log
-                tail = self._processes.tail(log)
-                raise LabError(f"{error}\n{tail}") from None
-
-    def _wait_for_listeners(self, queues: dict[str, int]) -> None:
-        wanted = [f"{queue}={count}" for queue, count in queues.items()]
-        done = subprocess.run(
-            [
-                self._venv / "bin" / "python",
-                "-P",
-                services.HERE / "listeners.py",
-                str(layout.PORTS["rabbitmq"]),
-                str(SECONDS),
-                *wanted,
-            ],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise LabError(
-                f"Not all services started: {done.stderr.strip()[-500:]}; "
-                f"see the logs in {self._run.logs}."
-            )
 
     def _key(self) -> str:
         """Changes with whatever the prepared databases depend on."""
@@ -200,6 +170,42 @@ class Start:
         )
         for directory in known[:-PREPARED_CLOUDS]:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def wait_for_apis(processes: process.Processes, *names: str) -> None:
+    """Until each of these APIs answers."""
+    for name in names:
+        try:
+            api.wait(name, SECONDS)
+        except LabError as error:
+            log = services.PROCESS.get(name, name)
+            log = "mistral-api" if name == "mistral" else log
+            tail = processes.tail(log)
+            raise LabError(f"{error}\n{tail}") from None
+
+
+def wait_for_listeners(
+    run: layout.Run, venv: Path, queues: dict[str, int]
+) -> None:
+    """Until so many services take messages from each queue."""
+    wanted = [f"{queue}={count}" for queue, count in queues.items()]
+    done = subprocess.run(
+        [
+            venv / "bin" / "python",
+            "-P",
+            services.HERE / "listeners.py",
+            str(layout.PORTS["rabbitmq"]),
+            str(SECONDS),
+            *wanted,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise LabError(
+            f"Not all services started: {done.stderr.strip()[-500:]}; "
+            f"see the logs in {run.logs}."
+        )
 
 
 #: Nova's service_down_time here, and some more.
