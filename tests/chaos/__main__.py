@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""`python3 -m tests.chaos --help`"""
+
+import argparse
+import itertools
+import os
+from pathlib import Path
+import subprocess
+import sys
+import tempfile
+import time
+
+from lab import layout
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run trials, several at a time, and add them to the results."""
+    if arguments.workers > 1:
+        return _workers(arguments)
+    directory = Path(tempfile.mkdtemp(prefix="hostrecovery-chaos-"))
+    from lab import mistral
+
+    # Before anything starts a thread.
+    mistral.own_network(directory)
+    from tests.chaos import matrix
+    from tests.chaos import results
+    from tests.chaos import simulated
+    from tests.chaos import trial as trial_module
+
+    one = simulated.Simulated(directory)
+    wrong = 0
+    known = {"seed": arguments.seed, "commit": _commit()}
+    try:
+        endless = matrix.trials(arguments.seed, one.targets, one.points)
+        chosen = itertools.islice(
+            endless, arguments.skip, arguments.skip + arguments.trials
+        )
+        for trial in chosen:
+            since = time.monotonic()
+            result = trial_module.run(one, trial) | known
+            results.append(arguments.results, result)
+            took = time.monotonic() - since
+            print(
+                f"{trial}: {result['seconds']} s of {took:.0f},"
+                f" {'hit' if result['hit'] else 'not hit'}",
+                *result["wrong"],
+                sep="\n    ",
+                flush=True,
+            )
+            if result["wrong"]:
+                wrong += 1
+                for line in one.notes():
+                    print("   ", line)
+    finally:
+        one.close()
+    return 1 if wrong else 0
+
+
+def _workers(arguments: argparse.Namespace) -> int:
+    share = -(-arguments.trials // arguments.workers)
+    children = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.chaos", "run"),
+                *("--seed", str(arguments.seed + number)),
+                *("--trials", str(share)),
+                *("--skip", str(arguments.skip)),
+                *("--results", str(arguments.results)),
+            ]
+        )
+        for number in range(arguments.workers)
+    ]
+    return max(child.wait() for child in children)
+
+
+def _commit() -> str:
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=layout.CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
+    return described.stdout.strip() or os.environ.get("COMMIT", "unknown")
+
+
+def table(arguments: argparse.Namespace) -> int:
+    from tests.chaos import results
+
+    read = results.read(arguments.files)
+    print(results.table(read), results.points(read), sep="\n\n")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m tests.chaos")
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("run", help="run trials")
+    one.add_argument("--trials", type=int, default=20)
+    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--skip", type=int, default=0, help="of this seed")
+    one.add_argument("--workers", type=int, default=1)
+    one.add_argument(
+        "--results", type=Path, default=Path("chaos-results.jsonl")
+    )
+    one.set_defaults(call=run)
+    one = commands.add_parser("table", help="what they amount to")
+    one.add_argument("files", type=Path, nargs="+")
+    one.set_defaults(call=table)
+    arguments = parser.parse_args()
+    result: int = arguments.call(arguments)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is wrong about what was seen of a trial.  Pure."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+from typing import Any
+
+FINAL = ("SUCCESS", "ERROR", "CANCELLED")
+
+#: Longer than a recovery without any trouble by so many seconds: stuck.
+PATIENCE = 200.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instance:
+    """What was seen of one instance, from outside of Mistral."""
+
+    name: str
+    #: What policy says: recover or leave.
+    wanted: str
+    stopped: bool
+    disk_before: Any
+    disk_after: Any
+    host: str | None
+    vm_state: str
+    #: Hosts on which a guest of it runs in the end ...
+    running: Sequence[str]
+    #: ... and the most that ran at the same time at any moment.
+    most_running: int
+    #: Requests that Nova accepted while another one of it was open.
+    doubled: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one trial."""
+
+    failed_host: str
+    instances: Sequence[Instance]
+    #: State of each execution of the incident, and its report if it has one.
+    executions: Sequence[tuple[str, Mapping[str, Any] | None]]
+    #: Seconds from the fencing to the end; None: it did not end in time.
+    seconds: float | None
+    #: The incident is closed once the host is back.
+    closed: bool
+    #: Names of instances of which the fault makes a recovery impossible.
+    excused: Sequence[str] = ()
+
+
+def what_is_wrong(seen: Seen) -> list[str]:
+    """Return a sentence for each thing that must not be, none if all is well.
+
+    The first word is its kind: stuck, doubled, lost or report.
+    """
+    wrong = []
+    if seen.seconds is None:
+        states = ", ".join(state for state, _ in seen.executions)
+        wrong.append(f"stuck: it did not end in time ({states or 'nothing'})")
+    if not seen.closed:
+        wrong.append("stuck: the incident is not closed")
+    for one in seen.instances:
+        wrong += _doubled(one)
+        wrong += _lost(one, seen)
+    wrong += _reports(seen)
+    return wrong
+
+
+def _doubled(one: Instance) -> list[str]:
+    wrong = []
+    if one.most_running > 1:
+        wrong.append(f"doubled: {one.name} ran {one.most_running} times")
+    if one.doubled:
+        wrong.append(
+            f"doubled: {one.name} was asked {one.doubled} times too often"
+        )
+    return wrong
+
+
+def _lost(one: Instance, seen: Seen) -> list[str]:
+    wrong = []
+    if one.disk_after != one.disk_before:
+        wrong.append(f"lost: the root disk of {one.name}")
+    if one.name in seen.excused:
+        return wrong
+    if one.wanted == "leave":
+        if one.host != seen.failed_host:
+            wrong.append(f"lost: {one.name} was to be left, is on {one.host}")
+        return wrong
+    expected = "stopped" if one.stopped else "active"
+    running = [] if one.stopped else [one.host]
+    if one.host == seen.failed_host:
+        wrong.append(f"lost: {one.name} is still on {one.host}")
+    elif one.vm_state != expected or list(one.running) != running:
+        wrong.append(
+            f"lost: {one.name} is {one.vm_state} on {one.host}, runs on"
+            f" {list(one.running)}"
+        )
+    return wrong
+
+
+def _reports(seen: Seen) -> list[str]:
+    """Compare what the reports say with what is."""
+    wrong = []
+    told: dict[str, Mapping[str, Any]] = {}
+    for state, report in seen.executions:
+        if report is None:
+            wrong.append(f"report: an execution ended in {state} without one")
+            continue
+        for outcome in report.get("outcomes", ()):
+            told[outcome["name"]] = outcome
+    for one in seen.instances:
+        outcome = told.get(one.name)
+        if outcome is None:
+            wrong.append(f"report: nothing about {one.name}")
+            continue
+        recovered = outcome["outcome"] == "recovered"
+        is_away = one.host != seen.failed_host
+        if recovered != is_away:
+            wrong.append(
+                f"report: {one.name} is said to be {outcome['outcome']}"
+                f" and is on {one.host}"
+            )
+        elif recovered and outcome.get("destination") != one.host:
+            wrong.append(
+                f"report: {one.name} is said to be on"
+                f" {outcome.get('destination')} and is on {one.host}"
+            )
+        if not outcome.get("reason"):
+            wrong.append(f"report: no reason about {one.name}")
+    return wrong

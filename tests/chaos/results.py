@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""A line for each trial in a file that is kept, and what it amounts to."""
+
+from collections.abc import Iterable, Mapping
+import json
+import os
+from pathlib import Path
+import statistics
+from typing import Any
+
+from tests.chaos import matrix
+
+
+def append(file: Path, result: Mapping[str, Any]) -> None:
+    """Add a result; several processes may do so at the same time."""
+    line = json.dumps(result, sort_keys=True) + "\n"
+    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(fd, line.encode())
+    finally:
+        os.close(fd)
+
+
+def read(files: Iterable[Path]) -> list[dict[str, Any]]:
+    return [
+        json.loads(line)
+        for file in files
+        for line in file.read_text().splitlines()
+    ]
+
+
+def counted(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the trials in which something was hit.
+
+    In the others the recovery never came to the point, or came past it before
+    it was seen there.
+    """
+    return [one for one in results if one["hit"]]
+
+
+def bound(trials: int) -> float:
+    """Return the highest failure rate that so many good trials leave open.
+
+    With 95 % confidence, as a fraction: (1 - p) ** trials = 0.05.
+    """
+    return 1.0 - 0.05 ** (1.0 / trials) if trials else 1.0
+
+
+def percentile(values: list[float], percent: int) -> float:
+    if len(values) < 2:
+        return values[0] if values else float("nan")
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def table(results: list[Mapping[str, Any]]) -> str:
+    """Return what the trials amount to, as reStructuredText."""
+    hit = counted(results)
+    undisturbed = {
+        cloud: [
+            one["seconds"]
+            for one in results
+            if one["cloud"] == cloud
+            and one["target"] == matrix.NOTHING
+            and one["seconds"] is not None
+        ]
+        for cloud in sorted({one["cloud"] for one in results})
+    }
+    rows = [
+        ("hit", "trials", "stuck", "lost", "doubled", "reports wrong")
+        + ("added, median", "95 %", "most")
+    ]
+    for cloud, calm in undisturbed.items():
+        usual = statistics.median(calm) if calm else 0.0
+        mine = [one for one in hit if one["cloud"] == cloud]
+        for target in _targets(mine):
+            some = [one for one in mine if one["target"] == target]
+            rows.append(_row(f"{target} ({cloud})", some, usual))
+        single = [one for one in mine if one["target"] in matrix.SINGLE]
+        rows.append(_row(f"*one process of Mistral* ({cloud})", single, usual))
+        rows.append(_row(f"**all** ({cloud})", mine, usual))
+    lines = [_simple_table(rows), ""]
+    for cloud, calm in undisturbed.items():
+        lines.append(
+            f"Undisturbed, {cloud}: {len(calm)} recoveries, median"
+            f" {percentile(calm, 50):.0f} s, 95 % {percentile(calm, 95):.0f}"
+            f" s, longest {max(calm, default=float('nan')):.0f} s."
+        )
+    good = sum(not one["wrong"] for one in hit)
+    lines += [
+        "",
+        f"{good} of {len(hit)} trials went well. If none of so many fails,"
+        " less than"
+        f" {100 * bound(len(hit)):.1f} % of such faults do, with 95 %"
+        " confidence.",
+    ]
+    return "\n".join(lines)
+
+
+def points(results: list[Mapping[str, Any]]) -> str:
+    """Return how often each target was hit at each point, as a table."""
+    hit = counted(results)
+    targets = _targets(hit)
+    rows = [("", *targets)]
+    for point in matrix.POINTS:
+        numbers = [
+            sum(one["target"] == t and one["point"] == point for one in hit)
+            for t in targets
+        ]
+        if any(numbers):
+            rows.append((point, *map(str, numbers)))
+    return _simple_table(rows)
+
+
+def _targets(results: Iterable[Mapping[str, Any]]) -> list[str]:
+    known = [*matrix.MISTRAL, *matrix.NOVA, *matrix.CONTROLLERS]
+    seen = {one["target"] for one in results}
+    return [target for target in known if target in seen]
+
+
+def _row(
+    name: str, results: list[Mapping[str, Any]], usual: float
+) -> tuple[str, ...]:
+    added = [
+        one["seconds"] - usual for one in results if one["seconds"] is not None
+    ]
+    kinds = [
+        sum(any(w.startswith(kind) for w in one["wrong"]) for one in results)
+        for kind in ("stuck", "lost", "doubled", "report")
+    ]
+    return (
+        name,
+        str(len(results)),
+        *map(str, kinds),
+        f"{percentile(added, 50):.0f} s",
+        f"{percentile(added, 95):.0f} s",
+        f"{max(added, default=float('nan')):.0f} s",
+    )
+
+
+def _simple_table(rows: list[tuple[str, ...]]) -> str:
+    widths = [
+        max(len(row[column]) for row in rows) for column in range(len(rows[0]))
+    ]
+    line = " ".join("=" * max(width, 1) for width in widths)
+    # An empty first cell would be read as a continuation.
+    written = [
+        " ".join(
+            (cell or "\\").ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([line, written[0], line, *written[1:], line])

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a trial needs of the cloud that it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import contextlib
+import json
+from pathlib import Path
+import signal
+import threading
+import time
+from typing import Any
+
+from mistralclient.api import client as mistral_client
+import pymysql
+
+from lab import LabError
+from lab import cloud
+from lab import layout
+from tests.chaos import judge
+from tests.chaos import matrix
+from tests.scenarios import WORKBOOK
+
+#: Between two looks at Mistral's database, in seconds.
+LOOK = 0.02
+
+TASKS = """
+    SELECT task.id, task.name, task.state, COUNT(action.id),
+           COALESCE(SUM(action.state = 'RUNNING'), 0)
+    FROM task_executions_v2 AS task
+    LEFT JOIN action_executions_v2 AS action
+        ON action.task_execution_id = task.id
+    GROUP BY task.id ORDER BY task.created_at
+"""
+#: A row: id, name, state, runs of its action, and how many go on.
+Row = tuple[str, str, str, int, int]
+
+
+class Stage:
+    """A lab, what is hit in it, and what is seen of it."""
+
+    name = ""
+    targets: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    #: The host that fails.
+    failed = "c1"
+
+    def __init__(self, lab: cloud.Lab, directory: Path) -> None:
+        self.lab = lab
+        self.directory = directory
+        lab.start_up()
+        self.mistral = mistral_client.client(
+            mistral_url=lab.endpoint("mistral"),
+            session=lab.session("mistral", "service"),
+        )
+        self.mistral.workbooks.create(WORKBOOK.read_text())
+        self._database: Any = None
+
+    def close(self) -> None:
+        self.lab.shut_down()
+
+    def prepare(self, trial: matrix.Trial) -> None:
+        """Have a host with instances, and nothing wrong."""
+        self.trial = trial
+        #: When something was hit, and what Mistral was doing then.
+        self.hit_at: float | None = None
+        self.tasks_then: list[str] = []
+        self._was_hit = threading.Lock()
+        self._mending: threading.Timer | None = None
+        # So that all that is seen in the database is of this trial.
+        for execution in self.mistral.executions.list():
+            self.mistral.executions.delete(execution.id, force=True)
+
+    # What happens
+
+    def fail(self) -> None:
+        """The host dies and is fenced."""
+        raise NotImplementedError
+
+    def bring_back(self) -> bool:
+        """The host is back; return whether its incident gets closed."""
+        raise NotImplementedError
+
+    def hit(self) -> None:
+        """Hit the target of this trial, once, and mend it later."""
+        if not self._was_hit.acquire(blocking=False):
+            return
+        self.hit_at = time.monotonic()
+        names = self.hit_names()
+        for name in names:
+            with contextlib.suppress(LabError):
+                if self.trial.how == matrix.HANG:
+                    self.lab.signal(name, signal.SIGSTOP)
+                else:
+                    self.lab.kill(name)
+        self._mending = threading.Timer(self.trial.away, self._mend, [names])
+        self._mending.start()
+        self.tasks_then = [
+            f"{name} {state}" for _, name, state, _, _ in self.tasks()
+        ]
+
+    def hit_names(self) -> list[str]:
+        """The lab's names of what the trial hits."""
+        which = 1 + int(self.trial.moment * 1000) % 2
+        engine, executor = f"mistral-engine-{which}", "mistral-executor-"
+        executor += str(1 + int(self.trial.moment * 2000) % 2)
+        engines = ["mistral-engine-1", "mistral-engine-2"]
+        executors = ["mistral-executor-1", "mistral-executor-2"]
+        names = {
+            "api": ["mistral-api"],
+            "engine": [engine],
+            "executor": [executor],
+            "engine and executor": [engine, executor],
+            "all engines": engines,
+            "all executors": executors,
+            "rabbitmq": ["rabbitmq"],
+            "mariadb": ["mariadb"],
+            "all of them": [
+                "mistral-api",
+                *engines,
+                *executors,
+                "rabbitmq",
+                "mariadb",
+            ],
+        }
+        return names[self.trial.target]
+
+    def _mend(self, names: list[str]) -> None:
+        for name in reversed(names):
+            with contextlib.suppress(LabError):
+                self.lab.signal(name, signal.SIGCONT)
+            self.lab.start(name)
+
+    def wait_until_mended(self) -> None:
+        if self._mending:
+            self._mending.join()
+
+    # What is seen
+
+    def ended(self) -> bool:
+        """Whether nothing more is to come of the incident."""
+        raise NotImplementedError
+
+    def executions(self) -> list[str]:
+        """The ids of all executions of the incident."""
+        raise NotImplementedError
+
+    def instances(self) -> list[judge.Instance]:
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """What the agent says that it did."""
+        return []
+
+    def reports(self) -> list[tuple[str, Mapping[str, Any] | None]]:
+        """State and report of each execution."""
+        found = []
+        for identity in self.executions():
+            one = self.mistral.executions.get(identity)
+            output = json.loads(one.output or "{}")
+            found.append((one.state, output.get("report")))
+        return found
+
+    def tasks(self) -> list[Row]:
+        """Tasks of this trial; none while the database is away."""
+        try:
+            if self._database is None:
+                self._database = pymysql.connect(
+                    host=layout.ADDRESS,
+                    port=layout.PORTS["mariadb"],
+                    user="root",
+                    database="mistral",
+                    autocommit=True,
+                    read_timeout=2,
+                    connect_timeout=2,
+                )
+            with self._database.cursor() as cursor:
+                cursor.execute(TASKS)
+                return list(cursor.fetchall())
+        except (pymysql.Error, OSError):
+            self._database = None
+            return []
+
+
+class Aim(threading.Thread):
+    """Waits for the point of the trial and hits then."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(daemon=True)
+        self._stage = stage
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        trial = self._stage.trial
+        began = time.monotonic()
+        while not self.over.wait(LOOK):
+            if self._has_come(trial, time.monotonic() - began):
+                if trial.point.startswith("in "):
+                    time.sleep(trial.moment * 0.3)
+                self._stage.hit()
+                return
+
+    def _has_come(self, trial: matrix.Trial, elapsed: float) -> bool:
+        if trial.point == matrix.REQUEST:
+            return elapsed >= trial.moment * 0.8
+        if trial.point == matrix.RANDOM:
+            return elapsed >= trial.moment * 15.0
+        tasks = self._stage.tasks()
+        if trial.point == matrix.BETWEEN_TASKS:
+            ended = sum(row[2] == "SUCCESS" for row in tasks)
+            return ended > trial.spared
+        if trial.point == matrix.BETWEEN_WAVES:
+            return any(
+                row[1] == "wait_for_state" and row[2] == "SUCCESS"
+                for row in tasks
+            )
+        wanted = trial.point.removeprefix("in ")
+        return any(
+            row[1] == wanted and row[3] > trial.spared and row[4]
+            for row in tasks
+        )

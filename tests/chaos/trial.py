@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""One trial: a host fails, something is hit, and then all is looked at."""
+
+import datetime
+import time
+from typing import Any
+
+from tests.chaos import judge
+from tests.chaos import matrix
+from tests.chaos import stage as stage_module
+
+#: Longer than an undisturbed recovery takes here, in seconds.
+USUAL = 40.0
+
+
+def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
+    """Return what became of it, as a line of the results."""
+    stage.prepare(trial)
+    began = time.monotonic()
+    stage.fail()
+    aim = stage_module.Aim(stage)
+    if trial.target != matrix.NOTHING and trial.point not in matrix.EVACUATE:
+        aim.start()
+    limit = began + USUAL + judge.PATIENCE
+    while not stage.ended() and time.monotonic() < limit:
+        time.sleep(0.1)
+    seconds = time.monotonic() - began if stage.ended() else None
+    aim.over.set()
+    stage.wait_until_mended()
+    reports = stage.reports()
+    instances = stage.instances()
+    closed = stage.bring_back()
+    seen = judge.Seen(stage.failed, instances, reports, seconds, closed)
+    return {
+        "at": datetime.datetime.now(datetime.UTC).isoformat(
+            timespec="seconds"
+        ),
+        "cloud": stage.name,
+        "trial": str(trial),
+        "target": trial.target,
+        "point": trial.point,
+        "how": trial.how,
+        "hit": stage.hit_at is not None,
+        "hit_after": stage.hit_at and round(stage.hit_at - began, 1),
+        "tasks_then": stage.tasks_then,
+        "seconds": seconds and round(seconds, 1),
+        "ended_in": [state for state, _ in reports],
+        "nudges": sum("nudging" in line for line in stage.notes()),
+        "wrong": judge.what_is_wrong(seen),
+    }
