@@ -37,6 +37,11 @@ TASKS = """
 #: A row: id, name, state, runs of its action, and how many go on.
 Row = tuple[str, str, str, int, int]
 
+UNFINISHED = """
+    SELECT COUNT(*), COALESCE(SUM(state IN ('SUCCESS', 'ERROR')), 0)
+    FROM workflow_executions_v2
+"""
+
 
 class Stage:
     """A lab, what is hit in it, and what is seen of it."""
@@ -57,6 +62,7 @@ class Stage:
         )
         self.mistral.workbooks.create(WORKBOOK.read_text())
         self._database: Any = None
+        self._looking = threading.Lock()
 
     def close(self) -> None:
         self.lab.shut_down()
@@ -165,23 +171,34 @@ class Stage:
 
     def tasks(self) -> list[Row]:
         """Tasks of this trial; none while the database is away."""
-        try:
-            if self._database is None:
-                self._database = pymysql.connect(
-                    host=layout.ADDRESS,
-                    port=layout.PORTS["mariadb"],
-                    user="root",
-                    database="mistral",
-                    autocommit=True,
-                    read_timeout=2,
-                    connect_timeout=2,
-                )
-            with self._database.cursor() as cursor:
-                cursor.execute(TASKS)
-                return list(cursor.fetchall())
-        except (pymysql.Error, OSError):
-            self._database = None
-            return []
+        return self._select(TASKS)
+
+    def is_finished(self) -> bool:
+        """Whether all executions of this trial have ended."""
+        return any(
+            executions > 0 and executions == final
+            for executions, final in self._select(UNFINISHED)
+        )
+
+    def _select(self, query: str) -> list[Any]:
+        with self._looking:
+            try:
+                if self._database is None:
+                    self._database = pymysql.connect(
+                        host=layout.ADDRESS,
+                        port=layout.PORTS["mariadb"],
+                        user="root",
+                        database="mistral",
+                        autocommit=True,
+                        read_timeout=2,
+                        connect_timeout=2,
+                    )
+                with self._database.cursor() as cursor:
+                    cursor.execute(query)
+                    return list(cursor.fetchall())
+            except (pymysql.Error, OSError):
+                self._database = None
+                return []
 
 
 class Aim(threading.Thread):

@@ -23,9 +23,16 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
     if trial.target != matrix.NOTHING and trial.point not in matrix.EVACUATE:
         aim.start()
     limit = began + USUAL + judge.PATIENCE
+    seconds = None
     while not stage.ended() and time.monotonic() < limit:
+        # The agent sees it only when it looks the next time.
+        if not stage.is_finished():
+            seconds = None
+        elif seconds is None:
+            seconds = time.monotonic() - began
         time.sleep(0.1)
-    seconds = time.monotonic() - began if stage.ended() else None
+    if not stage.ended():
+        seconds = None
     aim.over.set()
     stage.wait_until_mended()
     reports = stage.reports()
