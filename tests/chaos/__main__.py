@@ -24,11 +24,17 @@ def run(arguments: argparse.Namespace) -> int:
     # Before anything starts a thread.
     mistral.own_network(directory)
     from tests.chaos import matrix
+    from tests.chaos import real
     from tests.chaos import results
     from tests.chaos import simulated
     from tests.chaos import trial as trial_module
 
-    one = simulated.Simulated(directory)
+    stages = {
+        "simulated": simulated.Simulated,
+        "real": real.Real,
+        "cluster": real.InCluster,
+    }
+    one = stages[arguments.on](directory)
     wrong = 0
     known = {"seed": arguments.seed, "commit": _commit()}
     try:
@@ -66,6 +72,7 @@ def _workers(arguments: argparse.Namespace) -> int:
                 *("--seed", str(arguments.seed + number)),
                 *("--trials", str(share)),
                 *("--skip", str(arguments.skip)),
+                *("--on", arguments.on),
                 *("--results", str(arguments.results)),
             ]
         )
@@ -100,6 +107,9 @@ def main() -> int:
     one.add_argument("--seed", type=int, default=1)
     one.add_argument("--skip", type=int, default=0, help="of this seed")
     one.add_argument("--workers", type=int, default=1)
+    one.add_argument(
+        "--on", choices=("simulated", "real", "cluster"), default="simulated"
+    )
     one.add_argument(
         "--results", type=Path, default=Path("chaos-results.jsonl")
     )

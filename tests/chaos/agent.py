@@ -6,7 +6,6 @@ The agent's own code decides and asks the real Mistral; only the CIB is a
 stand-in, in memory. What the agent does in a cluster is tested in one.
 """
 
-import dataclasses
 from pathlib import Path
 import threading
 import time
@@ -41,13 +40,17 @@ CONTROLLER = pacemaker.CONTROLLERS[0]
 class Agent:
     """Takes care of one host."""
 
-    def __init__(self, lab: cloud.Lab, directory: Path, host: str) -> None:
+    def __init__(
+        self, lab: cloud.Lab, directory: Path, host: str, environment: str = ""
+    ) -> None:
         self._host = host
         self._url = lab.endpoint("mistral")
         self._clouds = directory / "clouds.yaml"
         self._clouds.write_text(CLOUDS)
         self._clouds.chmod(0o600)
-        self._settings = parameters.Parameters(cloud="lab", report_after=0)
+        self._settings = parameters.Parameters(
+            cloud="lab", report_after=0, environment=environment
+        )
         self.lines: list[str] = []
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
@@ -65,16 +68,6 @@ class Agent:
     def ended(self) -> bool:
         found = self._world.incident(self._host)
         return found is not None and found.state == incident.ENDED
-
-    def executions(self) -> list[str]:
-        """The ids of all executions that were requested."""
-        (first, *_) = self._world.written
-        made = [
-            dataclasses.replace(first, attempt=number).execution
-            for number in range(1, incident.ATTEMPTS + 1)
-        ]
-        last = self._world.written[-1]
-        return made[: last.attempt]
 
     def close(self, seconds: float = 60.0) -> bool:
         """The host is back; return whether its incident gets closed."""

@@ -8,6 +8,9 @@ from typing import Any
 
 FINAL = ("SUCCESS", "ERROR", "CANCELLED")
 
+#: Outcomes that say that an instance was not recovered.
+ADMITTED = ("failed", "unfinished")
+
 #: Longer than a recovery without any trouble by so many seconds: stuck.
 PATIENCE = 200.0
 
@@ -44,8 +47,9 @@ class Seen:
     seconds: float | None
     #: The incident is closed once the host is back.
     closed: bool
-    #: Names of instances of which the fault makes a recovery impossible.
-    excused: Sequence[str] = ()
+    #: Nova itself was hit: it may have lost an evacuation that it accepted,
+    #: and then an instance may stay behind, if the report says so.
+    nova_was_hit: bool = False
 
 
 def what_is_wrong(seen: Seen) -> list[str]:
@@ -59,11 +63,23 @@ def what_is_wrong(seen: Seen) -> list[str]:
         wrong.append(f"stuck: it did not end in time ({states or 'nothing'})")
     if not seen.closed:
         wrong.append("stuck: the incident is not closed")
+    told = _told(seen)
     for one in seen.instances:
         wrong += _doubled(one)
-        wrong += _lost(one, seen)
-    wrong += _reports(seen)
+        outcome = told.get(one.name, {}).get("outcome")
+        if not (seen.nova_was_hit and outcome in ADMITTED):
+            wrong += _lost(one, seen)
+    wrong += _reports(seen, told)
     return wrong
+
+
+def _told(seen: Seen) -> dict[str, Mapping[str, Any]]:
+    """Return what the reports say about each instance; the last one counts."""
+    return {
+        outcome["name"]: outcome
+        for _, report in seen.executions
+        for outcome in (report or {}).get("outcomes", ())
+    }
 
 
 def _doubled(one: Instance) -> list[str]:
@@ -81,8 +97,6 @@ def _lost(one: Instance, seen: Seen) -> list[str]:
     wrong = []
     if one.disk_after != one.disk_before:
         wrong.append(f"lost: the root disk of {one.name}")
-    if one.name in seen.excused:
-        return wrong
     if one.wanted == "leave":
         if one.host != seen.failed_host:
             wrong.append(f"lost: {one.name} was to be left, is on {one.host}")
@@ -99,16 +113,13 @@ def _lost(one: Instance, seen: Seen) -> list[str]:
     return wrong
 
 
-def _reports(seen: Seen) -> list[str]:
+def _reports(seen: Seen, told: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Compare what the reports say with what is."""
-    wrong = []
-    told: dict[str, Mapping[str, Any]] = {}
-    for state, report in seen.executions:
-        if report is None:
-            wrong.append(f"report: an execution ended in {state} without one")
-            continue
-        for outcome in report.get("outcomes", ()):
-            told[outcome["name"]] = outcome
+    wrong = [
+        f"report: an execution ended in {state} without one"
+        for state, report in seen.executions
+        if state in FINAL and report is None
+    ]
     for one in seen.instances:
         outcome = told.get(one.name)
         if outcome is None:

@@ -53,6 +53,7 @@ HELD_SECONDS = 45.0
 
 class Simulated(stage.Stage):
     name = "simulated"
+    sees_requests = True
     targets = matrix.MISTRAL
     points = matrix.POINTS
 
@@ -108,9 +109,6 @@ class Simulated(stage.Stage):
 
     def ended(self) -> bool:
         return self._agent.ended()
-
-    def executions(self) -> list[str]:
-        return self._agent.executions()
 
     def notes(self) -> list[str]:
         return self._agent.lines

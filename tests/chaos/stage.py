@@ -47,8 +47,12 @@ class Stage:
     """A lab, what is hit in it, and what is seen of it."""
 
     name = ""
+    #: Whether the stage itself hits at the points of `matrix.EVACUATE`.
+    sees_requests = False
     targets: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    #: Targets that are Nova's as well as Mistral's.
+    hits_nova: tuple[str, ...] = ()
     #: The host that fails.
     failed = "c1"
 
@@ -95,17 +99,21 @@ class Stage:
             return
         self.hit_at = time.monotonic()
         names = self.hit_names()
+        self.strike(names)
+        self._mending = threading.Timer(self.trial.away, self.mend, [names])
+        self._mending.start()
+        self.tasks_then = [
+            f"{name} {state}" for _, name, state, _, _ in self.tasks()
+        ]
+
+    def strike(self, names: list[str]) -> None:
+        """Kill these or let them hang."""
         for name in names:
             with contextlib.suppress(LabError):
                 if self.trial.how == matrix.HANG:
                     self.lab.signal(name, signal.SIGSTOP)
                 else:
                     self.lab.kill(name)
-        self._mending = threading.Timer(self.trial.away, self._mend, [names])
-        self._mending.start()
-        self.tasks_then = [
-            f"{name} {state}" for _, name, state, _, _ in self.tasks()
-        ]
 
     def hit_names(self) -> list[str]:
         """The lab's names of what the trial hits."""
@@ -114,7 +122,7 @@ class Stage:
         executor += str(1 + int(self.trial.moment * 2000) % 2)
         engines = ["mistral-engine-1", "mistral-engine-2"]
         executors = ["mistral-executor-1", "mistral-executor-2"]
-        names = {
+        names: dict[str, list[str]] = {
             "api": ["mistral-api"],
             "engine": [engine],
             "executor": [executor],
@@ -131,9 +139,10 @@ class Stage:
                 "mariadb",
             ],
         }
-        return names[self.trial.target]
+        return names.get(self.trial.target, [self.trial.target])
 
-    def _mend(self, names: list[str]) -> None:
+    def mend(self, names: list[str]) -> None:
+        """What was hit is started again, or goes on."""
         for name in reversed(names):
             with contextlib.suppress(LabError):
                 self.lab.signal(name, signal.SIGCONT)
@@ -145,12 +154,15 @@ class Stage:
 
     # What is seen
 
-    def ended(self) -> bool:
-        """Whether nothing more is to come of the incident."""
+    def is_asked(self) -> bool:
+        """Whether Nova has taken as many evacuations as are to be spared.
+
+        Where its requests are not seen one by one.
+        """
         raise NotImplementedError
 
-    def executions(self) -> list[str]:
-        """The ids of all executions of the incident."""
+    def ended(self) -> bool:
+        """Whether nothing more is to come of the incident."""
         raise NotImplementedError
 
     def instances(self) -> list[judge.Instance]:
@@ -161,13 +173,16 @@ class Stage:
         return []
 
     def reports(self) -> list[tuple[str, Mapping[str, Any] | None]]:
-        """State and report of each execution."""
-        found = []
-        for identity in self.executions():
-            one = self.mistral.executions.get(identity)
-            output = json.loads(one.output or "{}")
-            found.append((one.state, output.get("report")))
-        return found
+        """State and report of each recovery of this trial, in order."""
+        listed = [
+            self.mistral.executions.get(one.id)
+            for one in self.mistral.executions.list()
+            if one.workflow_name == "host_recovery.recover"
+        ]
+        return [
+            (one.state, json.loads(one.output or "{}").get("report"))
+            for one in sorted(listed, key=lambda one: one.created_at)
+        ]
 
     def tasks(self) -> list[Row]:
         """Tasks of this trial; none while the database is away."""
@@ -224,6 +239,8 @@ class Aim(threading.Thread):
             return elapsed >= trial.moment * 0.8
         if trial.point == matrix.RANDOM:
             return elapsed >= trial.moment * 15.0
+        if trial.point == matrix.UNANSWERED:
+            return self._stage.is_asked()
         tasks = self._stage.tasks()
         if trial.point == matrix.BETWEEN_TASKS:
             ended = sum(row[2] == "SUCCESS" for row in tasks)

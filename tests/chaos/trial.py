@@ -2,6 +2,7 @@
 
 """One trial: a host fails, something is hit, and then all is looked at."""
 
+import collections
 import datetime
 import time
 from typing import Any
@@ -20,7 +21,8 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
     began = time.monotonic()
     stage.fail()
     aim = stage_module.Aim(stage)
-    if trial.target != matrix.NOTHING and trial.point not in matrix.EVACUATE:
+    waits = trial.point in matrix.EVACUATE and stage.sees_requests
+    if trial.target != matrix.NOTHING and not waits:
         aim.start()
     limit = began + USUAL + judge.PATIENCE
     seconds = None
@@ -38,7 +40,14 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
     reports = stage.reports()
     instances = stage.instances()
     closed = stage.bring_back()
-    seen = judge.Seen(stage.failed, instances, reports, seconds, closed)
+    seen = judge.Seen(
+        stage.failed,
+        instances,
+        reports,
+        seconds,
+        closed,
+        nova_was_hit=trial.target in stage.hits_nova,
+    )
     return {
         "at": datetime.datetime.now(datetime.UTC).isoformat(
             timespec="seconds"
@@ -52,6 +61,13 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
         "hit_after": stage.hit_at and round(stage.hit_at - began, 1),
         "tasks_then": stage.tasks_then,
         "seconds": seconds and round(seconds, 1),
+        "outcomes": dict(
+            collections.Counter(
+                outcome["outcome"]
+                for _, report in reports
+                for outcome in (report or {}).get("outcomes", ())
+            )
+        ),
         "ended_in": [state for state, _ in reports],
         "nudges": sum("nudging" in line for line in stage.notes()),
         "wrong": judge.what_is_wrong(seen),

@@ -95,6 +95,15 @@ def _run(*command: str | Path) -> None:
 @functools.cache
 def shared_cluster(lab: cloud.Lab) -> tuple[cluster_module.Cluster, Path]:
     """The cluster of this process, and the directory with its clouds.yaml."""
+    one, directory = start_cluster(lab)
+    atexit.register(one.shut_down)
+    return one, directory
+
+
+def start_cluster(
+    lab: cloud.Lab, **parameters: str
+) -> tuple[cluster_module.Cluster, Path]:
+    """A cluster with the agent, and the directory with its clouds.yaml."""
     # ocf-tester asks for the metadata as nobody.
     lab.directory.chmod(0o711)
     directory = lab.directory / "agent"
@@ -108,14 +117,14 @@ def shared_cluster(lab: cloud.Lab) -> tuple[cluster_module.Cluster, Path]:
         agents=install_agent(lab, directory),
     )
     one.start_up()
-    atexit.register(one.shut_down)
-    parameters = {
+    given = {
         "cloud": "lab",
         "clouds_file": str(clouds),
         # The power sync of the lab is of no interest.
         "report_after": "1",
+        **parameters,
     }
-    one.add_agent(parameters, interval=INTERVAL)
+    one.add_agent(given, interval=INTERVAL)
     return one, directory
 
 
