@@ -7,6 +7,8 @@ the caller's token and project when it runs an action again after an executor
 died.
 """
 
+from collections.abc import Iterable
+import contextlib
 import functools
 from typing import Any
 
@@ -97,6 +99,19 @@ def mistral_authenticates() -> bool:
         return bool(cfg.CONF.pecan.auth_enable)
     except (cfg.NoSuchGroupError, cfg.NoSuchOptError):
         return False
+
+
+def values(group: str, options: Iterable[str]) -> dict[str, Any]:
+    """Return what Mistral's own options are set to in this process.
+
+    :returns: by name; one that is not registered here is missing.
+    """
+    found = {}
+    for name in options:
+        with contextlib.suppress(cfg.NoSuchGroupError, cfg.NoSuchOptError):
+            section = cfg.CONF if group == "DEFAULT" else cfg.CONF[group]
+            found[name] = section[name]
+    return found
 
 
 class Session(ksa_session.Session):

@@ -181,6 +181,20 @@ class Executions:
             or clock.parse(raw["updated_at"]) >= since
         ]
 
+    def list_one(self) -> int:
+        """List an execution of any project, to see whether Mistral lets us.
+
+        :raises errors.Refused: it does not, or something else answers.
+        """
+        found = self._get("/executions?all_projects=true&limit=1&fields=id")
+        if found is None:
+            raise errors.Refused(
+                "Mistral's URL leads elsewhere: see that the endpoint in"
+                " Keystone's catalogue, or workflow_endpoint_override in"
+                " [hostrecovery] of mistral.conf, ends in /v2"
+            )
+        return len(found["executions"])
+
     def own_project(self) -> str | None:
         """Return the project of the service credentials."""
         with answers.translated("Keystone", "the service credentials"):

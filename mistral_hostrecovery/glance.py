@@ -41,6 +41,14 @@ class Glance:
                 return None
         return _image(found)
 
+    def list_one(self) -> int:
+        """List one image, to see whether Glance lets us."""
+        with answers.translated("Glance", "an image"):
+            found = self._session.get(
+                "/v2/images?limit=1", endpoint_filter=self._endpoint
+            ).json()
+        return len(found["images"])
+
 
 def _image(raw: Mapping[str, Any]) -> model.Image:
     return model.Image(

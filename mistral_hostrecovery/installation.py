@@ -24,6 +24,10 @@ DEST = pathlib.Path("/usr/lib/ocf/resource.d", metadata.PROVIDER)
 #: Where pip puts it, below the prefix and lib.
 _INSTALLED = f"ocf/resource.d/{metadata.PROVIDER}/{metadata.NAME}"
 _CHECKOUT = pathlib.Path(__file__).parents[1] / "ocf_agent" / metadata.NAME
+_INSTALLED_WORKBOOK = "share/mistral_hostrecovery/workbooks/host_recovery.yaml"
+_CHECKED_OUT_WORKBOOK = (
+    pathlib.Path(__file__).parents[1] / "workbooks" / "host_recovery.yaml"
+)
 
 #: Longest first line that all kernels read.
 _FIRST_LINE = 127
@@ -31,12 +35,36 @@ _FIRST_LINE = 127
 _TRY_SECONDS = 60
 
 
+def version() -> str:
+    """Return the version of the package that is installed here now."""
+    try:
+        return importlib.metadata.version("mistral_hostrecovery")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+#: The one that this process runs: pip may have put another one in its place.
+RUNS = version()
+
+
 def source() -> str:
     """Return the agent as it came with the package.
 
     :raises errors.Refused: it did not come.
     """
-    found = [_CHECKOUT]
+    return _shipped("agent", _CHECKOUT, _INSTALLED)
+
+
+def workbook() -> str:
+    """Return the workbook as it came with the package.
+
+    :raises errors.Refused: it did not come.
+    """
+    return _shipped("workbook", _CHECKED_OUT_WORKBOOK, _INSTALLED_WORKBOOK)
+
+
+def _shipped(what: str, checkout: pathlib.Path, installed: str) -> str:
+    found = [checkout]
     try:
         files = importlib.metadata.files("mistral_hostrecovery") or []
     except importlib.metadata.PackageNotFoundError:
@@ -44,13 +72,13 @@ def source() -> str:
     found += [
         pathlib.Path(str(file.locate()))
         for file in files
-        if file.as_posix().endswith(_INSTALLED)
+        if file.as_posix().endswith(installed)
     ]
     for path in found:
         if path.is_file():
             return path.read_text("utf-8")
     raise errors.Refused(
-        f"the agent did not come with the package (looked for {_INSTALLED}):"
+        f"the {what} did not come with the package (looked for {installed}):"
         " install mistral_hostrecovery again, with pip"
     )
 

@@ -43,9 +43,10 @@ class NovaApi:
     def __init__(self, session: config.Session) -> None:
         self._session = session
         self._settings = config.settings()
-        offered = _newest(self._client(api_versions.APIVersion("2.1")))
-        self.version = min(offered, NEWEST)
-        self.can_halt = bool(offered >= HALTING)
+        #: The newest that this Nova has.
+        self.offered = _newest(self._client(api_versions.APIVersion("2.1")))
+        self.version = min(self.offered, NEWEST)
+        self.can_halt = bool(self.offered >= HALTING)
 
     def post_once(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glance: one image by its id, for whoever may see it."""
+"""Glance: images, for whoever may see them."""
 
 from typing import Any
 
@@ -15,10 +15,26 @@ def handle(request: web.Request, path: str) -> webob.Response:
     parts = path.strip("/").split("/")
     if request.http.method != "GET" or parts[:2] != ["v2", "images"]:
         raise web.ApiError(404, web.MESSAGES[404])
+    if len(parts) == 2:
+        return _listed(request)
     image = request.cloud.images.get(parts[2]) if len(parts) == 3 else None
     if image is None or not _visible(request, image):
         raise web.ApiError(404, f"No image found with ID {parts[-1]}")
     return web.reply(view(image))
+
+
+def _listed(request: web.Request) -> webob.Response:
+    """The first page, the newest first; nobody here asks for another."""
+    seen = [i for i in request.cloud.images.values() if _visible(request, i)]
+    seen.sort(key=lambda image: (image.created, image.id), reverse=True)
+    shown = seen[: web.integer(request.query, "limit")]
+    return web.reply(
+        {
+            "images": [view(image) for image in shown],
+            "first": "/v2/images",
+            "schema": "/v2/schemas/images",
+        }
+    )
 
 
 def _visible(request: web.Request, image: model.Image) -> bool:

@@ -37,6 +37,12 @@ class Catalogue(base.CloudContract):
         other = self.boot("other", image=image)
         self.assertEqual(image, self.server(other)["image"]["id"])
 
+    def test_images_are_listed_to_a_limit(self) -> None:
+        for limit in (0, 1):
+            answer = self.ask("image", f"/v2/images?limit={limit}")
+            self.assertEqual(200, answer.status_code)
+            self.assertEqual(limit, len(answer.json()["images"]))
+
     def test_images_that_are_not_found(self) -> None:
         tenant = self.session("demo", "demo")
         private = self.make_image("own", visibility="private")

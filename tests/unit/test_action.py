@@ -14,6 +14,7 @@ from mistral_lib.actions import context as mistral_context
 from oslotest import base
 
 from mistral_hostrecovery import action
+from mistral_hostrecovery import checking
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import evacuation
@@ -40,6 +41,7 @@ ACTIONS = [
     reporting.ReportRecovery,
     notification.Notify,
     returning.ReturnHost,
+    checking.CheckInstallation,
 ]
 
 FIRST = executions.Run(current=True, first=True, before=None)
