@@ -244,6 +244,29 @@ class Mistral:
             found += [_text(raw, "id") for raw in _items(answer, "executions")]
         return found
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        subject: str,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return Mistral's answer about something else.
+
+        :param subject: what it is about, e.g. ``workflow w1``.
+        :raises errors.Unavailable: nobody knows now.
+        :raises errors.Refused: Mistral does not tell.
+        """
+        return self._call(method, path, subject, body)[0]
+
+    def project(self) -> str | None:
+        """Return the project of the user.
+
+        :raises errors.Unavailable: nobody knows now.
+        :raises errors.Refused: Keystone does not take the credentials.
+        """
+        return self._project()
+
     def _read(
         self, found: Mapping[str, Any], now: datetime.datetime
     ) -> incident.Execution:

@@ -19,7 +19,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 WORKBOOK = "share/mistral_hostrecovery/workbooks/host_recovery.yaml"
 AGENT = "lib/ocf/resource.d/hostrecovery/HostRecovery"
 MANUAL = "share/man/man7/ocf_hostrecovery_HostRecovery.7"
-COMMANDS = ("mistral-hostrecovery-install-agent",)
+COMMANDS = ("mistral-hostrecovery-install-agent", "mistral-hostrecovery-check")
+#: The action that the command runs; no workflow does.
+CHECK = "hostrecovery.check_installation"
 
 #: Loads every entry point of the installed wheel, as Mistral and
 #: oslo-config-generator do, and prints where each comes from.
@@ -194,7 +196,7 @@ class WheelTest(base.BaseTestCase):
             for name, entry in found.items()
             if entry["namespace"] == "mistral.actions"
         }
-        self.assertEqual(passed, taken)
+        self.assertEqual({**passed, CHECK: set()}, taken)
 
         self.assertEqual(before, set(os.listdir(ROOT)))
 
