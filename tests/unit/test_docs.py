@@ -15,11 +15,15 @@ from typing import Any
 from oslotest import base
 import yaml
 
+from mistral_hostrecovery import check
+from mistral_hostrecovery import executors
+from mistral_hostrecovery import findings
 from mistral_hostrecovery import gates
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import parameters
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import report
+from mistral_hostrecovery import settings
 from tests.unit import facts
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -308,6 +312,30 @@ class TestExamples(base.BaseTestCase):
         for path in DOCS.glob("*.rst"):
             if path.stem != "index":
                 self.assertIn(f"\n   {path.stem}\n", index)
+
+
+class TestCheck(base.BaseTestCase):
+    def test_each_finding_is_described(self) -> None:
+        source = "".join(
+            (ROOT / "mistral_hostrecovery" / f"{name}.py").read_text()
+            for name in ("check", "diagnosis", "executors", "settings")
+        )
+        named = set(
+            re.findall(r"(?:ok|warning|wrong|Finding)\(\s*\"(\w+)\"", source)
+        )
+        named |= {findings.REACHED, *executors._RIGHTS.values()}
+        self.assertGreater(len(named), 8)
+        self.assertEqual(set(), named - set(described("check")))
+
+    def test_each_setting_is_described(self) -> None:
+        words = " ".join(text("check").split())
+        for setting in settings.TABLE:
+            self.assertIn(f"``{setting.name}`` {setting.described()}", words)
+
+    def test_each_option_is_described(self) -> None:
+        options = re.findall(r"(--[a-z-]+)", check._parser().format_usage())
+        for option in options:
+            self.assertIn(f"\n``{option}`` ", text("check"))
 
 
 class TestHouseRules(base.BaseTestCase):
