@@ -82,7 +82,13 @@ class MistralLab(cloud.Lab):
         install.ensure_packages(self._progress)
         venv = install.ensure_venv(self._progress)
         start.write_configuration(
-            run, venv, (), {"mistral.conf": CONFIGURATION, **self._extra}
+            run,
+            venv,
+            (),
+            {
+                "mistral.conf": CONFIGURATION
+                + self._extra.get("mistral.conf", "")
+            },
         )
         processes = process.Processes(run)
         services.define(run, processes, venv, (), *self._numbers)

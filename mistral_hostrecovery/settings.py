@@ -90,15 +90,6 @@ TABLE: tuple[Setting, ...] = (
         " a busy engine needs a few seconds to answer",
     ),
     Setting(
-        group="engine",
-        options=("execution_integrity_check_delay",),
-        recommended=(10,),
-        least=5,
-        most=30,
-        reason="after so long Mistral looks for a task whose actions have"
-        " ended and that was not told; below 0 it never looks",
-    ),
-    Setting(
         group="scheduler",
         options=("pickup_job_after",),
         recommended=(5,),
@@ -110,8 +101,8 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         group="scheduler",
         options=("captured_job_timeout",),
-        recommended=(20,),
-        least=10,
+        recommended=(30,),
+        least=20,
         most=60,
         reason="so long a call that an engine took before it died waits for"
         " another engine, and a slow one must not be run twice",
@@ -128,23 +119,44 @@ TABLE: tuple[Setting, ...] = (
     Setting(
         group="action_heartbeat",
         options=("first_heartbeat_timeout",),
-        recommended=(60,),
-        least=30,
+        recommended=(20,),
+        least=10,
         most=300,
         above=findings.WRONG,
-        reason="after so long an action that no executor ever began is run"
-        " again, and one that only waits for a free thread must not be",
+        reason="after so long and the time of the heartbeats an action that no"
+        " executor ever began is run again, and one that only waits for a free"
+        " thread must not be",
+    ),
+    Setting(
+        group="database",
+        options=("retry_interval",),
+        recommended=(1,),
+        least=1,
+        most=5,
+        reason="a service that starts while the database is away tries again"
+        " after so long",
     ),
     Setting(
         group="oslo_messaging_rabbit",
-        options=("rabbit_qos_prefetch_count",),
-        recommended=(64,),
+        options=("rabbit_interval_max",),
+        recommended=(1,),
         least=1,
-        most=256,
-        below=findings.WARNING,
+        most=5,
         optional=True,
-        reason="one executor takes so many actions from the queue, and the"
-        " others do not get them; 0 is all of them",
+        reason="so long a service waits at most before it connects again to a"
+        " message bus that is back, and meanwhile heartbeats are missed and"
+        " actions that run well fail",
+    ),
+    Setting(
+        group="oslo_messaging_rabbit",
+        options=("kombu_missing_consumer_retry_timeout",),
+        recommended=(15,),
+        least=1,
+        most=30,
+        optional=True,
+        reason="so long an engine's thread tries to answer a process that"
+        " died, and nobody waits for the answer longer than"
+        " rpc_response_timeout",
     ),
 )
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 from lab import layout
 
@@ -34,11 +35,23 @@ def run(arguments: argparse.Namespace) -> int:
         "real": real.Real,
         "cluster": real.InCluster,
     }
-    one = stages[arguments.on](directory)
+    options: dict[str, Any] = {"settings": _settings(arguments.set)}
+    if arguments.on == "simulated":
+        options["many"] = arguments.instances
+    one = stages[arguments.on](directory, **options)
     wrong = 0
-    known = {"seed": arguments.seed, "commit": _commit()}
+    known = {
+        "seed": arguments.seed,
+        "commit": _commit(),
+        "set": arguments.set,
+        "instances": arguments.instances,
+    }
     try:
-        endless = matrix.trials(arguments.seed, one.targets, one.points)
+        endless = matrix.trials(
+            arguments.seed,
+            tuple(arguments.target or one.targets),
+            tuple(arguments.point or one.points),
+        )
         chosen = itertools.islice(
             endless, arguments.skip, arguments.skip + arguments.trials
         )
@@ -73,12 +86,29 @@ def _workers(arguments: argparse.Namespace) -> int:
                 *("--trials", str(share)),
                 *("--skip", str(arguments.skip)),
                 *("--on", arguments.on),
+                *("--instances", str(arguments.instances)),
+                *_repeated("--target", arguments.target),
+                *_repeated("--point", arguments.point),
+                *_repeated("--set", arguments.set),
                 *("--results", str(arguments.results)),
             ]
         )
         for number in range(arguments.workers)
     ]
     return max(child.wait() for child in children)
+
+
+def _repeated(option: str, values: list[str]) -> list[str]:
+    return [word for value in values for word in (option, value)]
+
+
+def _settings(assignments: list[str]) -> str:
+    """Return lines of mistral.conf for words like group.option=value."""
+    lines = []
+    for assignment in assignments:
+        group, _, rest = assignment.partition(".")
+        lines.append(f"[{group}]\n{rest.replace('=', ' = ', 1)}\n")
+    return "".join(lines)
 
 
 def _commit() -> str:
@@ -107,6 +137,18 @@ def main() -> int:
     one.add_argument("--seed", type=int, default=1)
     one.add_argument("--skip", type=int, default=0, help="of this seed")
     one.add_argument("--workers", type=int, default=1)
+    one.add_argument("--instances", type=int, default=0, metavar="N")
+    one.add_argument(
+        "--target", action="append", default=[], help="only this, again"
+    )
+    one.add_argument("--point", action="append", default=[])
+    one.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="GROUP.OPTION=VALUE",
+        help="in mistral.conf",
+    )
     one.add_argument(
         "--on", choices=("simulated", "real", "cluster"), default="simulated"
     )

@@ -66,8 +66,13 @@ class Real(stage.Stage):
         *(*matrix.NOVA, *matrix.CONTROLLERS),
     )
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(cloud.Lab(engines=2, executors=2), directory)
+    def __init__(self, directory: Path, settings: str = "") -> None:
+        """
+        :param settings: lines that are added to mistral.conf.
+        """
+        extra = {"mistral.conf": settings}
+        lab = cloud.Lab(engines=2, executors=2, extra_config=extra)
+        super().__init__(lab, directory)
         self._nova = client.Client(
             NOVA_VERSION, session=self.lab.session(), timeout=60
         )

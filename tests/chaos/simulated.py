@@ -31,12 +31,10 @@ FAILED = "c1"
 FIRST = {"name": "first", "extra_specs": {"hostrecovery:priority": "900"}}
 LEFT = {"hostrecovery:recover": "false"}
 
-CLOUD: dict[str, Any] = {
-    "users": [mistral.USER],
-    "hosts": {FAILED: {}, "c2": {}, "c3": {}, "c4": {}},
-    "shared_storage": True,
-    "settings": {"spawn": 2.0},
-    "instances": [
+
+def description(many: int = 0) -> dict[str, Any]:
+    """Return a cloud whose failed host has a mixture, or many instances."""
+    instances: list[dict[str, Any]] = [
         *(
             {"name": f"db{n}", "host": FAILED, "volume": True, "flavor": FIRST}
             for n in range(1, 4)
@@ -44,8 +42,17 @@ CLOUD: dict[str, Any] = {
         *({"name": f"web{n}", "host": FAILED} for n in range(1, 5)),
         {"name": "spare", "host": FAILED, "vm_state": "stopped"},
         {"name": "scratch", "host": FAILED, "metadata": LEFT},
-    ],
-}
+    ]
+    if many:
+        instances = [{"name": "vm", "host": FAILED, "count": many}]
+    return {
+        "users": [mistral.USER],
+        "hosts": {FAILED: {}, "c2": {}, "c3": {}, "c4": {}},
+        "shared_storage": True,
+        "settings": {"spawn": 1.0},
+        "instances": instances,
+    }
+
 
 #: Seconds that a request may be held up on its way to Nova.
 HELD_SECONDS = 45.0
@@ -57,13 +64,21 @@ class Simulated(stage.Stage):
     targets = matrix.MISTRAL
     points = matrix.POINTS
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, settings: str = "", many: int = 0
+    ) -> None:
+        """
+        :param settings: lines that are added to mistral.conf.
+        :param many: instances on the failed host, instead of a mixture.
+        """
+        self._many = many
         self._server = server.serve(
             building.build({"users": [mistral.USER]}),
             layout.PORTS["keystone"],
             threads=24,
         )
-        super().__init__(mistral.MistralLab(), directory)
+        extra = {"mistral.conf": settings}
+        super().__init__(mistral.MistralLab(extra_config=extra), directory)
         self._agent = agent.Agent(self.lab, directory, FAILED)
         self._stop = threading.Event()
 
@@ -73,7 +88,7 @@ class Simulated(stage.Stage):
 
     def prepare(self, trial: matrix.Trial) -> None:
         super().prepare(trial)
-        self.cloud = building.build(CLOUD)
+        self.cloud = building.build(description(self._many))
         self._app = app_module.Application(self.cloud)
         # Tokens outlive a cloud, as Mistral keeps its own.
         self._app.keystone = self._server.app.keystone

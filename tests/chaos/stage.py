@@ -37,6 +37,12 @@ TASKS = """
 #: A row: id, name, state, runs of its action, and how many go on.
 Row = tuple[str, str, str, int, int]
 
+#: Runs that Mistral gave up because it heard nothing of their executors.
+EXPIRED = """
+    SELECT COUNT(*) FROM action_executions_v2
+    WHERE state = 'ERROR' AND output LIKE '%Heartbeat wasn_t received%'
+"""
+
 UNFINISHED = """
     SELECT COUNT(*), COALESCE(SUM(state IN ('SUCCESS', 'ERROR')), 0)
     FROM workflow_executions_v2
@@ -187,6 +193,10 @@ class Stage:
     def tasks(self) -> list[Row]:
         """Tasks of this trial; none while the database is away."""
         return self._select(TASKS)
+
+    def expired(self) -> int | None:
+        """How many runs of actions Mistral has given up; None: unknown."""
+        return next((count for (count,) in self._select(EXPIRED)), None)
 
     def is_finished(self) -> bool:
         """Whether all executions of this trial have ended."""

@@ -69,6 +69,7 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
             )
         ),
         "ended_in": [state for state, _ in reports],
+        "expired": stage.expired(),
         "nudges": sum("nudging" in line for line in stage.notes()),
         "wrong": judge.what_is_wrong(seen),
     }

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The judge of the trials sees what is wrong, and the counting is right."""
+
+import dataclasses
+import itertools
+import pathlib
+import tempfile
+from typing import Any
+
+import ddt
+from oslotest import base
+
+from tests.chaos import judge
+from tests.chaos import matrix
+from tests.chaos import results
+
+WEB = judge.Instance(
+    name="web",
+    wanted="recover",
+    stopped=False,
+    disk_before="disk-1",
+    disk_after="disk-1",
+    host="c2",
+    vm_state="active",
+    running=["c2"],
+    most_running=1,
+    doubled=0,
+)
+TOLD = {
+    "name": "web",
+    "outcome": "recovered",
+    "destination": "c2",
+    "reason": "it is to be recovered by default",
+}
+GOOD = judge.Seen("c1", [WEB], [("SUCCESS", {"outcomes": [TOLD]})], 20.0, True)
+
+
+def seen(**changes: Any) -> judge.Seen:
+    return dataclasses.replace(GOOD, **changes)
+
+
+def instance(**changes: Any) -> dict[str, Any]:
+    return {"instances": [dataclasses.replace(WEB, **changes)]}
+
+
+def told(**changes: Any) -> dict[str, Any]:
+    report = {"outcomes": [{**TOLD, **changes}]}
+    return {"executions": [("SUCCESS", report)]}
+
+
+@ddt.ddt
+class TestJudge(base.BaseTestCase):
+    def test_good(self) -> None:
+        self.assertEqual([], judge.what_is_wrong(GOOD))
+
+    @ddt.data(
+        ({"seconds": None}, "stuck", "did not end"),
+        ({"closed": False}, "stuck", "not closed"),
+        (instance(most_running=2), "doubled", "ran 2 times"),
+        (instance(doubled=1), "doubled", "asked 1 times too often"),
+        (instance(disk_after="disk-2"), "lost", "root disk of web"),
+        (
+            instance(host="c1", running=[]) | told(outcome="failed"),
+            "lost",
+            "still on c1",
+        ),
+        (instance(vm_state="error"), "lost", "web is error"),
+        (instance(running=[]), "lost", "runs on []"),
+        (instance(stopped=True), "lost", "runs on ['c2']"),
+        (
+            instance(wanted="leave"),
+            "lost",
+            "was to be left",
+        ),
+        (told(destination="c3"), "report", "said to be on c3"),
+        (told(outcome="failed"), "report", "said to be failed"),
+        (told(name="other"), "report", "nothing about web"),
+        (told(reason=""), "report", "no reason"),
+        (
+            {"executions": [("ERROR", None), *GOOD.executions]},
+            "report",
+            "ended in ERROR without one",
+        ),
+    )
+    @ddt.unpack
+    def test_wrong(
+        self, changes: dict[str, Any], kind: str, words: str
+    ) -> None:
+        (found,) = judge.what_is_wrong(seen(**changes))
+        self.assertTrue(found.startswith(f"{kind}: "), found)
+        self.assertIn(words, found)
+
+    def test_nova_may_lose_what_the_report_admits(self) -> None:
+        lost = instance(host="c1", running=[], vm_state="active")
+        for outcome in judge.ADMITTED:
+            honest = seen(**lost, **told(outcome=outcome), nova_was_hit=True)
+            self.assertEqual([], judge.what_is_wrong(honest))
+        silent = seen(**lost, **told(), nova_was_hit=True)
+        self.assertNotEqual([], judge.what_is_wrong(silent))
+
+    def test_the_last_report_counts(self) -> None:
+        """A second execution finishes what the first one did not."""
+        failed = {"outcomes": [{**TOLD, "outcome": "unfinished"}]}
+        both = [("ERROR", failed), *GOOD.executions]
+        self.assertEqual([], judge.what_is_wrong(seen(executions=both)))
+
+
+class TestMatrix(base.BaseTestCase):
+    def first(self, seed: int, count: int = 500) -> list[matrix.Trial]:
+        endless = matrix.trials(seed, matrix.MISTRAL, matrix.POINTS)
+        return list(itertools.islice(endless, count))
+
+    def test_a_seed_gives_the_same_trials(self) -> None:
+        self.assertEqual(self.first(1), self.first(1))
+        self.assertNotEqual(self.first(1), self.first(2))
+
+    def test_every_target_is_hit_at_every_point(self) -> None:
+        cells = len(matrix.MISTRAL) * len(matrix.POINTS)
+        drawn = [t for t in self.first(1) if t.target != matrix.NOTHING]
+        hit = {(t.target, t.point) for t in drawn[:cells]}
+        self.assertEqual(cells, len(hit))
+
+    def test_some_are_left_alone(self) -> None:
+        calm = [t for t in self.first(1) if t.target == matrix.NOTHING]
+        self.assertGreater(len(calm), 20)
+        self.assertEqual(
+            {matrix.KILL, matrix.HANG}, {t.how for t in self.first(1)}
+        )
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    return {
+        "cloud": "simulated",
+        "target": "engine",
+        "point": "in evacuate",
+        "hit": True,
+        "seconds": 30.0,
+        "wrong": [],
+        **changes,
+    }
+
+
+class TestResults(base.BaseTestCase):
+    def test_kept_in_a_file(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            file = pathlib.Path(directory, "results")
+            results.append(file, result())
+            results.append(file, result(seconds=None))
+            read = results.read([file])
+        self.assertEqual([30.0, None], [one["seconds"] for one in read])
+
+    def test_bound(self) -> None:
+        """The rule of three."""
+        self.assertAlmostEqual(3 / 300, results.bound(300), places=3)
+        self.assertEqual(1.0, results.bound(0))
+
+    def test_table(self) -> None:
+        calm = result(target=matrix.NOTHING, hit=False, seconds=20.0)
+        missed = result(hit=False)
+        bad = result(wrong=["lost: web", "report: web"], seconds=50.0)
+        lines = results.table([calm, missed, result(), bad]).splitlines()
+        (engine,) = (one for one in lines if one.startswith("engine"))
+        self.assertEqual(
+            ["2", "0", "1", "0", "1", "20", "s", "29", "s", "30", "s"],
+            engine.split()[2:],
+        )
+        self.assertIn("1 of 2 trials went well", lines[-1])
+
+    def test_points(self) -> None:
+        lines = results.points([result(), result()]).splitlines()
+        self.assertIn("in evacuate 2", " ".join(lines[3].split()))
