@@ -3,9 +3,12 @@
 """`python3 -m tests.chaos --help`"""
 
 import argparse
+from collections.abc import Iterable
+import contextlib
 import itertools
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,89 +16,137 @@ import time
 from typing import Any
 
 from lab import layout
+from lab import mistral
+from tests.chaos import matrix
+from tests.chaos import results
+
+ON = ("simulated", "real", "cluster")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run trials, several at a time, and add them to the results."""
-    if arguments.workers > 1:
-        return _workers(arguments)
-    directory = Path(tempfile.mkdtemp(prefix="hostrecovery-chaos-"))
-    from lab import mistral
+    """Run trials, here or in several processes."""
+    if arguments.workers == 1:
+        return _run(arguments, _chosen(arguments))
+    share = -(-arguments.trials // arguments.workers)
+    return _beside(
+        [
+            *("run", "--trials", str(share), "--skip", str(arguments.skip)),
+            *("--on", arguments.on, "--instances", str(arguments.instances)),
+            *("--seed", str(arguments.seed + number)),
+            *("--results", str(arguments.results)),
+            *_repeated("--target", arguments.target),
+            *_repeated("--point", arguments.point),
+            *_repeated("--set", arguments.set),
+        ]
+        for number in range(arguments.workers)
+    )
 
+
+def short(arguments: argparse.Namespace) -> int:
+    """Run the short form: each process at each of its points once."""
+    common = [
+        *("--seed", str(arguments.seed)),
+        *("--results", str(arguments.results)),
+    ]
+    shares = [
+        ["run", "--short", f"{n}/{arguments.workers}", *common]
+        for n in range(arguments.workers)
+    ]
+    real = ["run", "--short", "real", "--on", "cluster", *common]
+    return _beside([real, *shares])
+
+
+def table(arguments: argparse.Namespace) -> int:
+    read = results.read(arguments.files)
+    print(results.table(read), results.points(read), sep="\n\n")
+    return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> Iterable[matrix.Trial]:
+    """Return the trials that this process is to run."""
+    if arguments.short == "real":
+        return matrix.short_real(arguments.seed)
+    if arguments.short:
+        share, shares = map(int, arguments.short.split("/"))
+        return matrix.short(arguments.seed, share, shares)
+    stage = {
+        "simulated": (matrix.MISTRAL, matrix.POINTS),
+        "real": ((*matrix.MISTRAL, *matrix.NOVA), matrix.REAL_POINTS),
+        "cluster": (
+            (*matrix.CONTROLLERS, *matrix.MISTRAL, *matrix.NOVA),
+            matrix.REAL_POINTS,
+        ),
+    }
+    targets, points = stage[arguments.on]
+    endless = matrix.trials(
+        arguments.seed,
+        tuple(arguments.target) or targets,
+        tuple(arguments.point) or points,
+    )
+    return itertools.islice(
+        endless, arguments.skip, arguments.skip + arguments.trials
+    )
+
+
+def _run(arguments: argparse.Namespace, chosen: Iterable[matrix.Trial]) -> int:
+    directory = Path(tempfile.mkdtemp(prefix="hostrecovery-chaos-"))
     # Before anything starts a thread.
     mistral.own_network(directory)
-    from tests.chaos import matrix
-    from tests.chaos import real
-    from tests.chaos import results
-    from tests.chaos import simulated
-    from tests.chaos import trial as trial_module
-
-    stages = {
-        "simulated": simulated.Simulated,
-        "real": real.Real,
-        "cluster": real.InCluster,
-    }
     options: dict[str, Any] = {"settings": _settings(arguments.set)}
-    if arguments.on == "simulated":
-        options["many"] = arguments.instances
-    one = stages[arguments.on](directory, **options)
-    wrong = 0
-    known = {
-        "seed": arguments.seed,
-        "commit": _commit(),
-        "set": arguments.set,
-        "instances": arguments.instances,
-    }
-    try:
-        endless = matrix.trials(
-            arguments.seed,
-            tuple(arguments.target or one.targets),
-            tuple(arguments.point or one.points),
-        )
-        chosen = itertools.islice(
-            endless, arguments.skip, arguments.skip + arguments.trials
-        )
-        for trial in chosen:
-            since = time.monotonic()
-            result = trial_module.run(one, trial) | known
-            results.append(arguments.results, result)
-            took = time.monotonic() - since
-            print(
-                f"{trial}: {result['seconds']} s of {took:.0f},"
-                f" {'hit' if result['hit'] else 'not hit'}",
-                *result["wrong"],
-                sep="\n    ",
-                flush=True,
-            )
-            if result["wrong"]:
-                wrong += 1
-                for line in one.notes():
-                    print("   ", line)
-    finally:
-        one.close()
-    return 1 if wrong else 0
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        if arguments.on == "simulated":
+            from tests.chaos import simulated
+
+            options["many"] = arguments.instances
+            stage: Any = simulated.Simulated(directory, **options)
+        else:
+            from tests.chaos import real
+
+            kind = {"real": real.Real, "cluster": real.InCluster}
+            stage = kind[arguments.on](directory, **options)
+        stack.callback(stage.close)
+        known = {
+            "seed": arguments.seed,
+            "commit": _commit(),
+            "set": arguments.set,
+            "instances": arguments.instances,
+        }
+        good = [_play(stage, one, known, arguments.results) for one in chosen]
+    return 0 if good and all(good) else 1
 
 
-def _workers(arguments: argparse.Namespace) -> int:
-    share = -(-arguments.trials // arguments.workers)
+def _play(
+    stage: Any, one: matrix.Trial, known: dict[str, Any], file: Path
+) -> bool:
+    """Return whether a trial went well."""
+    from tests.chaos import trial
+
+    since = time.monotonic()
+    result = trial.run(stage, one) | known
+    results.append(file, result)
+    took = time.monotonic() - since
+    hit = one.target == matrix.NOTHING or result["hit"]
+    print(
+        f"{stage.name} {one}: {result['seconds']} s of {took:.0f}"
+        f"{'' if hit else ', MISSED'}",
+        *result["wrong"],
+        *(stage.notes() if result["wrong"] else ()),
+        sep="\n    ",
+        flush=True,
+    )
+    return not result["wrong"]
+
+
+def _beside(commands: Iterable[list[str]]) -> int:
+    """Run several of these programs side by side; return the worst end."""
+    program = [sys.executable, "-m", "tests.chaos"]
     children = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.chaos", "run"),
-                *("--seed", str(arguments.seed + number)),
-                *("--trials", str(share)),
-                *("--skip", str(arguments.skip)),
-                *("--on", arguments.on),
-                *("--instances", str(arguments.instances)),
-                *_repeated("--target", arguments.target),
-                *_repeated("--point", arguments.point),
-                *_repeated("--set", arguments.set),
-                *("--results", str(arguments.results)),
-            ]
-        )
-        for number in range(arguments.workers)
+        subprocess.Popen([*program, *command], cwd=layout.CHECKOUT)
+        for command in commands
     ]
-    return max(child.wait() for child in children)
+    # A child that a signal ended has a negative return code.
+    return max(abs(child.wait()) for child in children)
 
 
 def _repeated(option: str, values: list[str]) -> list[str]:
@@ -118,50 +169,54 @@ def _commit() -> str:
         capture_output=True,
         text=True,
     )
-    return described.stdout.strip() or os.environ.get("COMMIT", "unknown")
-
-
-def table(arguments: argparse.Namespace) -> int:
-    from tests.chaos import results
-
-    read = results.read(arguments.files)
-    print(results.table(read), results.points(read), sep="\n\n")
-    return 0
+    return described.stdout.strip() or "unknown"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m tests.chaos")
-    commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("run", help="run trials")
-    one.add_argument("--trials", type=int, default=20)
-    one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--skip", type=int, default=0, help="of this seed")
-    one.add_argument("--workers", type=int, default=1)
-    one.add_argument("--instances", type=int, default=0, metavar="N")
-    one.add_argument(
-        "--target", action="append", default=[], help="only this, again"
-    )
-    one.add_argument("--point", action="append", default=[])
-    one.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="GROUP.OPTION=VALUE",
-        help="in mistral.conf",
-    )
-    one.add_argument(
-        "--on", choices=("simulated", "real", "cluster"), default="simulated"
-    )
-    one.add_argument(
-        "--results", type=Path, default=Path("chaos-results.jsonl")
-    )
-    one.set_defaults(call=run)
-    one = commands.add_parser("table", help="what they amount to")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, call, words in (
+        ("run", run, "run trials"),
+        ("short", short, "each process at each of its points once"),
+    ):
+        one = commands.add_parser(name, help=words)
+        one.set_defaults(call=call)
+        one.add_argument("--seed", type=int, default=1)
+        one.add_argument("--workers", type=int, default=1)
+        one.add_argument("--results", type=Path, default=Path(os.devnull))
+        if name == "run":
+            _add_choices(one)
+    one = commands.add_parser("table", help="what results amount to")
     one.add_argument("files", type=Path, nargs="+")
     one.set_defaults(call=table)
     arguments = parser.parse_args()
     result: int = arguments.call(arguments)
     return result
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument(
+        "--skip", type=int, default=0, help="of the trials of this seed"
+    )
+    parser.add_argument("--on", choices=ON, default="simulated")
+    parser.add_argument(
+        "--instances", type=int, default=0, help="equal ones; simulated only"
+    )
+    parser.add_argument(
+        "--target", action="append", default=[], help="only this; repeatable"
+    )
+    parser.add_argument(
+        "--point", action="append", default=[], help="only this; repeatable"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="GROUP.OPTION=VALUE",
+        help="in mistral.conf; repeatable",
+    )
+    parser.add_argument("--short", help=argparse.SUPPRESS)
 
 
 if __name__ == "__main__":

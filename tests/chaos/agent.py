@@ -54,6 +54,7 @@ class Agent:
         self.lines: list[str] = []
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
+        self._wake = threading.Event()
 
     def fence(self) -> None:
         """The host was fenced; from now on there is a pass now and then."""
@@ -65,6 +66,10 @@ class Agent:
         self._thread = threading.Thread(target=self._passes, daemon=True)
         self._thread.start()
 
+    def look(self) -> None:
+        """Make the next pass now."""
+        self._wake.set()
+
     def ended(self) -> bool:
         found = self._world.incident(self._host)
         return found is not None and found.state == incident.ENDED
@@ -72,29 +77,29 @@ class Agent:
     def close(self, seconds: float = 60.0) -> bool:
         """The host is back; return whether its incident gets closed."""
         self._world.back(self._host)
+        self._wake.set()
         deadline = time.monotonic() + seconds
         while self._world.incident(self._host):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)
         self._over.set()
+        self._wake.set()
         if self._thread:
             self._thread.join()
         return self._world.incident(self._host) is None
 
     def _passes(self) -> None:
-        while True:
+        while not self._over.is_set():
+            self._wake.clear()
             self._world.now = int(time.time())
-            one = reconciliation.Pass(
+            reconciliation.Pass(
                 self._settings,
                 pacemaker.Pacemaker(self._world, CONTROLLER),
                 self._connect,
                 self._note,
-            )
-            one.run()
-            ended = self.ended() or not self._world.fenced[self._host]
-            if self._over.wait(0.2 if ended else INTERVAL):
-                return
+            ).run()
+            self._wake.wait(INTERVAL)
 
     def _connect(self) -> trigger.Mistral:
         return trigger.connect(

@@ -68,6 +68,7 @@ POINTS = (
 )
 #: Points that only a simulated Nova can be stopped at.
 SIMULATED_ONLY = (UNSENT, HELD)
+REAL_POINTS = tuple(one for one in POINTS if one not in SIMULATED_ONLY)
 
 KILL = "kill -9"
 #: SIGSTOP, and SIGCONT later: the process hangs.
@@ -135,3 +136,40 @@ def _spared(point: str) -> int:
         return 8
     # The only one that always runs several times.
     return 3 if point == "in wait_for_state" else 1
+
+
+#: What the short form hits beside a simulated Nova, each at each of ...
+SHORT_TARGETS = (*SINGLE, "engine and executor")
+#: ... these points.
+SHORT_POINTS = (
+    REQUEST,
+    *(f"in {task}" for task in TASKS),
+    UNSENT,
+    UNANSWERED,
+    BETWEEN_TASKS,
+    BETWEEN_WAVES,
+)
+#: And what it hits where everything is real.
+SHORT_REAL = (
+    ("nova-api", "in evacuate"),
+    ("nova-conductor", "in evacuate"),
+    ("destination", "in wait_for_state"),
+    ("controller of the agent", REQUEST),
+    ("all controllers", "in wait_for_state"),
+)
+
+
+def short(seed: int, share: int = 0, shares: int = 1) -> list[Trial]:
+    """Return one share of the short form's trials beside a simulated Nova."""
+    cells = len(SHORT_TARGETS) * len(SHORT_POINTS)
+    drawn = trials(seed, SHORT_TARGETS, SHORT_POINTS)
+    hit = (one for one in drawn if one.target != NOTHING)
+    return list(itertools.islice(hit, cells))[share::shares]
+
+
+def short_real(seed: int) -> list[Trial]:
+    """Return the short form's trials where everything is real."""
+    return [
+        next(t for t in trials(seed, (target,), (point,), undisturbed=1000))
+        for target, point in SHORT_REAL
+    ]

@@ -56,10 +56,6 @@ class Real(stage.Stage):
     """Without Pacemaker: the agent's passes are made here."""
 
     name = "real Nova"
-    targets = (*matrix.MISTRAL, *matrix.NOVA)
-    points = tuple(
-        point for point in matrix.POINTS if point not in matrix.SIMULATED_ONLY
-    )
     # One broker and one database serve everything in the lab.
     hits_nova = (
         *("rabbitmq", "mariadb", "all of them"),
@@ -160,6 +156,9 @@ class Real(stage.Stage):
     def ended(self) -> bool:
         return self._agent.ended()
 
+    def look(self) -> None:
+        self._agent.look()
+
     def notes(self) -> list[str]:
         return self._agent.lines
 
@@ -210,7 +209,6 @@ class InCluster(Real):
     """With Pacemaker, whose controllers may die."""
 
     name = "real Nova and Pacemaker"
-    targets = (*matrix.CONTROLLERS, *matrix.MISTRAL, *matrix.NOVA)
 
     def _open(self) -> None:
         # It belongs to the tests of the agent.
@@ -241,6 +239,9 @@ class InCluster(Real):
             # No controller answers.
             return False
         return found is not None and found.state == incident.ENDED
+
+    def look(self) -> None:
+        """Pacemaker itself makes it look."""
 
     def notes(self) -> list[str]:
         return []

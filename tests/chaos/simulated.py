@@ -61,8 +61,6 @@ HELD_SECONDS = 45.0
 class Simulated(stage.Stage):
     name = "simulated"
     sees_requests = True
-    targets = matrix.MISTRAL
-    points = matrix.POINTS
 
     def __init__(
         self, directory: Path, settings: str = "", many: int = 0
@@ -125,6 +123,9 @@ class Simulated(stage.Stage):
     def ended(self) -> bool:
         return self._agent.ended()
 
+    def look(self) -> None:
+        self._agent.look()
+
     def notes(self) -> list[str]:
         return self._agent.lines
 
@@ -151,14 +152,21 @@ class Simulated(stage.Stage):
         if not self._is_turn(call):
             return
         self.hit()
-        if self.trial.point == matrix.UNSENT:
+        if self.trial.point == matrix.HELD:
+            time.sleep(self.trial.moment * HELD_SECONDS)
+        elif self._client_died():
             raise ConnectionError("never arrived")
-        time.sleep(self.trial.moment * HELD_SECONDS)
 
     def _after_request(self, call: calls.Call) -> None:
         if self._is_turn(call):
             self.hit()
-            raise ConnectionError("nobody is there to be answered")
+            if self._client_died():
+                raise ConnectionError("nobody is there to be answered")
+
+    def _client_died(self) -> bool:
+        """Whether it was the sender of the request that was hit."""
+        died = self.trial.how == matrix.KILL
+        return died and "executor" in self.trial.target
 
     def _is_turn(self, call: calls.Call) -> bool:
         if call.kind != "evacuate":

@@ -55,8 +55,6 @@ class Stage:
     name = ""
     #: Whether the stage itself hits at the points of `matrix.EVACUATE`.
     sees_requests = False
-    targets: tuple[str, ...] = ()
-    points: tuple[str, ...] = ()
     #: Targets that are Nova's as well as Mistral's.
     hits_nova: tuple[str, ...] = ()
     #: The host that fails.
@@ -171,6 +169,10 @@ class Stage:
         """Whether nothing more is to come of the incident."""
         raise NotImplementedError
 
+    def look(self) -> None:
+        """Have the agent look at the execution that has ended."""
+        raise NotImplementedError
+
     def instances(self) -> list[judge.Instance]:
         raise NotImplementedError
 
@@ -261,7 +263,9 @@ class Aim(threading.Thread):
                 for row in tasks
             )
         wanted = trial.point.removeprefix("in ")
+        # Over so soon that it was not seen: better late than not at all.
         return any(
-            row[1] == wanted and row[3] > trial.spared and row[4]
+            row[1] == wanted
+            and (row[2] == "SUCCESS" or (row[3] > trial.spared and row[4]))
             for row in tasks
         )

@@ -32,6 +32,7 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
             seconds = None
         elif seconds is None:
             seconds = time.monotonic() - began
+            stage.look()
         time.sleep(0.1)
     if not stage.ended():
         seconds = None
