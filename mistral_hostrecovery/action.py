@@ -22,6 +22,7 @@ from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import glance
+from mistral_hostrecovery import memory
 from mistral_hostrecovery import placement
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ class Call:
     mistral: executions.Executions
     #: None for an ad-hoc action.
     execution: executions.Execution | None
-    #: What the run before handed on; ``dead_run_at`` if it died instead.
+    #: What the last run that said anything handed on, and which deaths
+    #: there were since then.
     carried: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     task: str | None = None
 
@@ -142,12 +144,14 @@ class HostRecoveryAction(actions.Action):
             )
         before = run.before or {}
         carried = {k: v for k, v in before.items() if k not in _OWN_KEYS}
-        if not run.first and run.before is None:
-            carried["dead_run_at"] = clock.stamp(clock.now())
+        if run.died != 0:
+            deaths = memory.Deaths.from_dict(carried)
+            carried |= deaths.more(run.died, clock.now()).to_dict()
         call = Call(
             stopwatch, mistral, execution, carried, here.task_execution_id
         )
-        if "not_before" in before:
+        # Saying the same once more would hide that a run has died.
+        if "not_before" in before and run.died == 0:
             until = clock.parse(before["not_before"])
             if clock.now() < min(until, self._deadline(call)):
                 return actions.Result(error=dict(before))

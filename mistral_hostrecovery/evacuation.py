@@ -6,6 +6,7 @@ It looks at Nova, lets :mod:`progress` decide, and acts on that.
 """
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 from typing import Any
 
 from oslo_log import log as logging
@@ -70,7 +71,12 @@ class Evacuate(action.HostRecoveryAction):
         settings = observation.settings(self.host)
         made = plan.Plan.from_dict(call.mistral.result(self.plan))
         rules = observation.rules(made, settings, self.wave)
-        scope = barrier.scope(made.recover, self.wave)
+        # What starts first gets the room, should that be short. Each run asks
+        # in this order: what one that died may have asked depends on it.
+        scope = sorted(
+            barrier.scope(made.recover, self.wave),
+            key=lambda v: v.start or v.wave,
+        )
         turn = {"wave": self.wave, "wave_began_at": self._began_at(call)}
         nova = call.cloud()
 
@@ -79,11 +85,13 @@ class Evacuate(action.HostRecoveryAction):
         records = nova.migrations(self.host["host"], evacuations_only=True)
         services = nova.services()
         facts = progress.Facts(
-            clock.now(),
-            progress.group(records),
-            fencing.lost(services),
-            self._memory(call, settings, records),
+            clock.now(), progress.group(records), fencing.lost(services)
         )
+        known = self._remember(call, settings, facts)
+        deaths = memory_module.Deaths.from_dict(call.carried)
+        order = [v for v in scope if v.instance in here]
+        known, deaths = _doubt(known, deaths, order, facts, settings)
+        facts = dataclasses.replace(facts, memory=known.current(facts.now))
         steps = {
             v.instance: progress.next_step(
                 v,
@@ -103,8 +111,7 @@ class Evacuate(action.HostRecoveryAction):
 
         asks = [
             _ask(v, here[v.instance])
-            # What starts first gets the room, should that be short.
-            for v in sorted(scope, key=lambda v: v.start or v.wave)
+            for v in scope
             if steps[v.instance].next is progress.Next.ASK
         ]
         # One that is stuck on a host which is down must not keep the others.
@@ -138,6 +145,7 @@ class Evacuate(action.HostRecoveryAction):
                 getattr(trouble, "retry_after", 0.0),
                 **turn,
                 **memory.to_dict(),
+                **deaths.to_dict(),
             )
         idle = not (sent.accepted or sent.refused or acts)
         return {
@@ -159,11 +167,11 @@ class Evacuate(action.HostRecoveryAction):
                 return began_at
         return clock.stamp(clock.now())
 
-    def _memory(
+    def _remember(
         self,
         call: action.Call,
         settings: policy.Policy,
-        records: list[model.Migration],
+        facts: progress.Facts,
     ) -> memory_module.Memory:
         """Return what this run knows about requests sent before it."""
         said = memory_module.Memory.from_dict(call.carried)
@@ -171,27 +179,13 @@ class Evacuate(action.HostRecoveryAction):
             observation.result(call, self.evacuated)
         )
         # Also what a wave before this one may have sent.
-        unclear = {
-            key: doubt
-            for key, doubt in {**earlier.unclear, **said.unclear}.items()
-            if clock.now() < doubt.until
-        }
-        grace = settings.answer_grace
-        if "dead_run_at" in call.carried:
-            # The run before died and may have asked for anything.
-            until = clock.later(
-                clock.parse(call.carried["dead_run_at"]), grace
-            )
-            unclear[memory_module.EVERYBODY] = memory_module.Unclear(
-                until, progress.baseline(records)
-            )
-        elif self.host["settled_at"] and self.evacuated is None:
+        unclear = {**earlier.unclear, **said.unclear}
+        if self.host["settled_at"] and self.evacuated is None:
             # So may the recovery before, which did not end in order.
             unclear.setdefault(
                 memory_module.EVERYBODY,
                 memory_module.Unclear(
-                    clock.parse(self.host["settled_at"]),
-                    progress.baseline(records),
+                    clock.parse(self.host["settled_at"]), facts.newest
                 ),
             )
         return memory_module.Memory(
@@ -250,6 +244,50 @@ class Evacuate(action.HostRecoveryAction):
             for v in looked_at
         ]
         return [(name, step) for name, step in steps if step in progress.ACTS]
+
+
+def _doubt(
+    known: memory_module.Memory,
+    deaths: memory_module.Deaths,
+    order: Sequence[model.Verdict],
+    facts: progress.Facts,
+    settings: policy.Policy,
+) -> tuple[memory_module.Memory, memory_module.Deaths]:
+    """Return whom runs that died may have asked, and what stays unknown.
+
+    :param known: also what was in doubt once, and is no more.
+    :param order: instances that are still on the host, as they are asked.
+    """
+    at = deaths.at
+    if at is None:
+        return known, deaths
+    until = clock.later(at, settings.answer_grace)
+    if deaths.runs is None:
+        names, deaths = {memory_module.EVERYBODY}, memory_module.Deaths()
+    elif not deaths.are_over(facts.now):
+        names = {memory_module.EVERYBODY}
+        until = clock.later(at, memory_module.ALIVE_SECONDS)
+    else:
+        names = memory_module.unseen(
+            [v.instance for v in order],
+            {v.instance for v in order if _is_plain(v, known, facts)},
+            deaths.runs,
+            batch.SENDERS,
+        )
+        deaths = memory_module.Deaths()
+    return known.doubting(names, until, facts.newest), deaths
+
+
+def _is_plain(
+    verdict: model.Verdict, known: memory_module.Memory, facts: progress.Facts
+) -> bool:
+    """Return whether every run was sure to ask this one, in its turn."""
+    return (
+        verdict.first != states.CONFIRM
+        and verdict.instance not in facts.evacuations
+        and verdict.instance not in known.unclear
+        and verdict.instance not in known.refused
+    )
 
 
 def _ask(verdict: model.Verdict, seen: model.Instance) -> batch.Ask:

@@ -13,6 +13,7 @@ import collections
 from collections.abc import Iterable, Mapping
 import dataclasses
 import datetime
+import itertools
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exc
@@ -53,14 +54,16 @@ class Execution:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """This run of an action, and the one of the same task before it."""
+    """This run of an action, and those of the same task before it."""
 
     #: Nothing has replaced this run; False for one that Mistral gave up.
     current: bool
-    first: bool
-    #: What the run before said when it asked to be run again; None when it
-    #: said nothing, because it died.
+    #: What the last run that said anything said when it asked to be run
+    #: again; None when there was none.
     before: Mapping[str, Any] | None
+    #: How many runs after that one died and said nothing; None when that
+    #: can't be told.
+    died: int | None
 
 
 class Executions:
@@ -98,7 +101,7 @@ class Executions:
         """Return where this run stands among those of its task.
 
         Mistral dates runs to the second.  Retries two seconds apart are told
-        from each other; where they cannot be, the one before counts as dead,
+        from each other; where they cannot be, nobody knows how many died,
         which costs time and nothing else.
         """
         found = self._get(
@@ -116,14 +119,20 @@ class Executions:
         )
         said = [(r["created_at"], _said(r)) for r in others]
         spoke = [s for s in said if not (s[1] or {}).get("did_nothing")]
-        if not spoke:
-            # Nobody before, or too many in a row that did nothing.
-            return Run(current, first=len(runs) < _RUNS_READ, before=None)
-        newest = max(created_at for created_at, _ in spoke)
-        before = [s for created_at, s in spoke if created_at == newest]
-        if len(before) > 1:
-            return Run(current, first=False, before=None)
-        return Run(current, first=False, before=before[0])
+        # Of runs that cannot be told from each other a silent one counts as
+        # the later one.
+        spoke.sort(key=lambda s: (s[0], s[1] is None), reverse=True)
+        silent = list(itertools.takewhile(lambda s: s[1] is None, spoke))
+        earlier = spoke[len(silent) :]
+        if len(earlier) > 1 and earlier[0][0] == earlier[1][0]:
+            return Run(current, before=None, died=None)
+        if earlier:
+            return Run(current, before=earlier[0][1], died=len(silent))
+        # Nobody said anything, or too many runs were read to know.
+        all_read = len(runs) < _RUNS_READ
+        return Run(
+            current, before=None, died=len(silent) if all_read else None
+        )
 
     def result(self, task_id: str) -> Any:
         """Return the result of a finished task.

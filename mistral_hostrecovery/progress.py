@@ -89,6 +89,12 @@ class Facts:
     lost_hosts: frozenset[str] = frozenset()
     memory: Memory = Memory()
 
+    @property
+    def newest(self) -> int:
+        """The id of the newest record there is, 0 if there is none."""
+        records = self.evacuations.values()
+        return max((r[0].id for r in records), default=0)
+
     def ours(self, instance: str, rules: "Rules") -> list[model.Migration]:
         """Return this execution's records of an instance, newest first."""
         records = self.evacuations.get(instance, ())

@@ -41,17 +41,24 @@ class Setting:
         return f"[{self.group}] {' x '.join(self.options)}"
 
     @property
+    def is_word(self) -> bool:
+        """Return whether only the very value that is recommended is good."""
+        return isinstance(self.recommended[0], str | bool)
+
+    @property
     def accepted(self) -> str:
         """Return what it may be, for operators."""
-        if isinstance(self.recommended[0], str):
-            return self.recommended[0]
+        if self.is_word:
+            return str(self.recommended[0]).lower()
         return f"{self.least:g} to {self.most:g}"
 
     def described(self) -> str:
         """Return what docs/check.rst says about it."""
-        recommended = " x ".join(str(value) for value in self.recommended)
-        if isinstance(self.recommended[0], str):
-            bad = f"another word is {self.below}"
+        recommended = " x ".join(
+            str(value).lower() for value in self.recommended
+        )
+        if self.is_word:
+            bad = f"another value is {self.below}"
         else:
             bad = f"below is {self.below}, above is {self.above}"
         return (
@@ -61,7 +68,7 @@ class Setting:
 
     def level(self, values: tuple[Any, ...]) -> str:
         """Return how good these values of its options are."""
-        if isinstance(self.recommended[0], str):
+        if self.is_word:
             same = values == self.recommended
             return findings.OK if same else self.below
         product = math.prod(values)
@@ -138,6 +145,16 @@ TABLE: tuple[Setting, ...] = (
     ),
     Setting(
         group="oslo_messaging_rabbit",
+        options=("amqp_durable_queues",),
+        recommended=(True,),
+        below=findings.WARNING,
+        optional=True,
+        reason="else what the message bus holds is lost when it restarts, and"
+        " Mistral waits for it until it gives up; rabbit_quorum_queue = true"
+        " does the same for a cluster of brokers",
+    ),
+    Setting(
+        group="oslo_messaging_rabbit",
         options=("rabbit_interval_max",),
         recommended=(1,),
         least=1,
@@ -206,8 +223,8 @@ def _unknown(setting: Setting) -> findings.Finding:
 
 
 def _comparable(setting: Setting, value: Any) -> bool:
-    if isinstance(setting.recommended[0], str):
-        return isinstance(value, str)
+    if setting.is_word:
+        return isinstance(value, type(setting.recommended[0]))
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -220,5 +237,7 @@ def _written(values: tuple[Any, ...]) -> str:
 
 def _assignments(setting: Setting) -> str:
     pairs = zip(setting.options, setting.recommended, strict=True)
-    assigned = " and ".join(f"{option} = {value}" for option, value in pairs)
+    assigned = " and ".join(
+        f"{option} = {str(value).lower()}" for option, value in pairs
+    )
     return f"{assigned} in [{setting.group}]"

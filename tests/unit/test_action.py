@@ -44,7 +44,7 @@ ACTIONS = [
     checking.CheckInstallation,
 ]
 
-FIRST = executions.Run(current=True, first=True, before=None)
+FIRST = executions.Run(current=True, before=None, died=0)
 
 
 def execution(age: float = 0.0) -> executions.Execution:
@@ -57,10 +57,11 @@ def execution(age: float = 0.0) -> executions.Execution:
 
 def after(before: Any) -> executions.Run:
     """Return the run that follows one with this result."""
+    spoke = isinstance(before, dict)
     return executions.Run(
         current=True,
-        first=False,
-        before=before if isinstance(before, dict) else None,
+        before=before if spoke else None,
+        died=0 if spoke else 1,
     )
 
 
@@ -244,8 +245,21 @@ class BeginTest(ActionTestCase):
         result = self.run_action(tiny, after("the executor died"))
         self.assertIn("dead_run_at", result.error)
 
+    def test_deaths_add_up_until_somebody_knows_better(self) -> None:
+        before = {"refused": {"web": "no"}, "dead_runs": 1}
+        before |= {"dead_run_at": soon(-30), "not_before": soon(60)}
+        for died, total in ((1, 2), (None, None)):
+            self.tiny.calls.clear()
+            run = executions.Run(current=True, before=before, died=died)
+            self.run_action(self.tiny, run)
+            carried = self.tiny.calls[0].carried
+            self.assertEqual({"web": "no"}, carried["refused"])
+            self.assertEqual(total, carried["dead_runs"])
+            age = clock.now() - clock.parse(carried["dead_run_at"])
+            self.assertLess(age, datetime.timedelta(seconds=5))
+
     def test_superseded_run_does_nothing(self) -> None:
-        run = executions.Run(current=False, first=True, before=None)
+        run = executions.Run(current=False, before=None, died=0)
         result = self.run_action(self.tiny, run)
         self.assertIsInstance(result, actions.Result)
         self.assertTrue(result.is_error())

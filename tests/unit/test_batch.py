@@ -101,6 +101,19 @@ class SendTest(base.BaseTestCase):
         self.assertIsNone(sent.trouble)
         self.assertIsNone(sent.why_stopped)
 
+    def test_a_sender_that_was_refused_sends_no_more(self) -> None:
+        """Else nobody could tell whom a run that died has asked."""
+        refuse = errors.EvacuationRefused("no")
+        nova = StandInNova({f"i{n}": refuse for n in (0, 1, 2)})
+        sent = send(nova, asks(10))
+        self.assertEqual(3, len(sent.refused))
+        self.assertEqual(7, len(sent.accepted))
+
+        nova = StandInNova({f"i{n}": refuse for n in range(9)})
+        sent = send(nova, asks(10))
+        self.assertEqual(batch.SENDERS, len(sent.refused))
+        self.assertEqual(batch.SENDERS, len(nova.asked))
+
     def test_no_instance_no_request(self) -> None:
         nova = StandInNova()
         self.assertEqual(batch.Sent(), send(nova, []))

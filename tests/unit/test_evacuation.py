@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evacuate and watch: what one run asks, knows and hands on."""
 
+import dataclasses
 from typing import Any
 
 import ddt
 
+from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
@@ -189,13 +191,83 @@ class DoubtTest(EvacuationTestCase):
         self.assertIn("changed_instances", self.nova.calls)
         self.assertIn("web", result.error["unclear"])
 
-    def test_dead_run_may_have_asked_for_everybody(self) -> None:
-        result = self.evacuate(dead_run_at=clock.stamp(ago(10)))
+    def dead(self, seconds: float, runs: int | None = 1) -> dict[str, Any]:
+        """What a run carries after others died before it."""
+        return {"dead_runs": runs, "dead_run_at": clock.stamp(ago(seconds))}
+
+    def many(self, count: int = 20) -> list[str]:
+        """So many instances are to be asked, in this order."""
+        names = [f"vm{n:02}" for n in range(count)]
+        self.planned(*(facts.verdict(instance=name) for name in names))
+        self.nova.here = [facts.instance(id=name) for name in names]
+        return names
+
+    def test_run_that_may_go_on_may_ask_for_everybody(self) -> None:
+        self.many()
+        result = self.evacuate(**self.dead(10))
         self.assertEqual([], self.nova.asked)
         self.assertIn("*", result.error["unclear"])
+        # The next run knows better.
+        self.assertEqual(1, result.error["dead_runs"])
+
+    def test_dead_run_has_not_asked_more_than_it_has_senders(self) -> None:
+        names = self.many()
+        result = self.evacuate(**self.dead(25))
+        doubted = names[: batch.SENDERS]
+        self.assertEqual(set(names) - set(doubted), set(self.nova.asked))
+        self.assertEqual(set(doubted), set(result.error["unclear"]))
+        self.assertNotIn("dead_runs", result.error)
+
+        for name in self.nova.asked:
+            self.record(name, "pre-migrating")
+        again = self.evacuate(unclear=result.error["unclear"])
+        self.assertEqual(set(doubted), set(again.error["unclear"]))
+        self.assertEqual(len(names) - len(doubted), len(self.nova.asked))
+
+    def test_what_shows_is_not_in_doubt(self) -> None:
+        names = self.many()
+        for name in names[:10]:
+            self.record(name, "pre-migrating")
+        self.evacuate(**self.dead(25))
+        doubted = set(names[10 : 10 + batch.SENDERS])
+        self.assertEqual(set(names[10:]) - doubted, set(self.nova.asked))
+
+    def test_each_run_that_died_has_its_senders(self) -> None:
+        names = self.many()
+        self.evacuate(**self.dead(25, runs=2))
+        self.assertEqual(set(names[2 * batch.SENDERS :]), set(self.nova.asked))
+
+    def test_when_nobody_knows_how_many_died_nobody_is_asked(self) -> None:
+        self.many()
+        self.evacuate(**self.dead(25, runs=None))
+        self.assertEqual([], self.nova.asked)
+
+    def test_what_it_may_not_have_asked_does_not_count(self) -> None:
+        """Of these nobody knows whether it was their turn."""
+        names = self.many()
+        failed, refused, unclear, *others = names
+        self.record(failed, "failed")
+        self.nova.records[-1] = dataclasses.replace(
+            self.nova.records[-1], updated_at=ago(600)
+        )
+        result = self.evacuate(
+            **self.dead(25),
+            refused={refused: "no"},
+            unclear={unclear: [clock.stamp(ago(1)), facts.BASELINE]},
+        )
+        doubted = {failed, unclear, *others[: batch.SENDERS]}
+        self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
+        self.assertEqual(doubted | {refused}, set(result.error["unclear"]))
+
+    def test_a_death_shortens_no_doubt(self) -> None:
+        self.many()
+        until = clock.stamp(ago(-90))
+        doubt = {"*": [until, facts.BASELINE]}
+        result = self.evacuate(**self.dead(1), unclear=doubt)
+        self.assertEqual(until, result.error["unclear"]["*"][0])
 
     def test_dead_run_is_over_after_the_grace(self) -> None:
-        self.evacuate(dead_run_at=clock.stamp(ago(130)))
+        self.evacuate(**self.dead(130))
         self.assertEqual(2, len(self.nova.asked))
 
     def test_earlier_recovery_may_have_asked_for_everybody(self) -> None:

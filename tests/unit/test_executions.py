@@ -233,13 +233,13 @@ class RunTest(base.BaseTestCase):
         return standins.action_execution("me", 30, state)
 
     def test_first_run_has_nothing_before_it(self) -> None:
-        wanted = executions.Run(current=True, first=True, before=None)
+        wanted = executions.Run(current=True, before=None, died=0)
         self.assertEqual(wanted, self.ask(self.me()))
 
     def test_predecessor_hands_on_what_it_said(self) -> None:
         said = {"again": "busy", "unclear": {"web": ["2030-01-01", 7]}}
         before = standins.action_execution("other", 20, result=said)
-        wanted = executions.Run(current=True, first=False, before=said)
+        wanted = executions.Run(current=True, before=said, died=0)
         self.assertEqual(wanted, self.ask(self.me(), before))
 
     def test_output_may_be_text(self) -> None:
@@ -251,8 +251,37 @@ class RunTest(base.BaseTestCase):
         for result in (None, "Heartbeat wasn't received.", ["x"], 3):
             before = standins.action_execution("other", 20, result=result)
             found = self.ask(self.me(), before)
-            self.assertFalse(found.first)
+            self.assertEqual(1, found.died)
             self.assertIsNone(found.before)
+
+    def test_what_was_said_before_a_death_is_not_lost(self) -> None:
+        said = {"again": "busy"}
+        found = self.ask(
+            self.me(),
+            standins.action_execution("dead-2", 29),
+            standins.action_execution("dead-1", 25),
+            standins.action_execution("spoke", 20, result=said),
+            standins.action_execution("dead-0", 15),
+        )
+        self.assertEqual((said, 2), (found.before, found.died))
+
+    def test_a_silent_run_of_the_same_second_came_later(self) -> None:
+        said = {"again": "busy"}
+        dead = standins.action_execution("dead", 20)
+        spoke = standins.action_execution("spoke", 20, result=said)
+        for runs in ((dead, spoke), (spoke, dead)):
+            found = self.ask(self.me(), *runs)
+            self.assertEqual((said, 1), (found.before, found.died))
+
+    def test_nobody_knows_how_many_died_before_all_that_were_read(
+        self,
+    ) -> None:
+        dead = [
+            standins.action_execution(f"d{n}", 29 - n)
+            for n in range(executions._RUNS_READ - 1)
+        ]
+        self.assertIsNone(self.ask(self.me(), *dead).died)
+        self.assertEqual(len(dead) - 1, self.ask(self.me(), *dead[1:]).died)
 
     def test_newest_predecessor_counts(self) -> None:
         found = self.ask(
@@ -269,7 +298,7 @@ class RunTest(base.BaseTestCase):
             standins.action_execution("two", 20, result={"again": "two"}),
         )
         self.assertIsNone(found.before)
-        self.assertFalse(found.first)
+        self.assertIsNone(found.died)
 
     def test_run_that_was_replaced_is_not_current(self) -> None:
         newer = standins.action_execution("newer", 40, "RUNNING")

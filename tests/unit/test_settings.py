@@ -51,6 +51,7 @@ class JudgeTest(base.BaseTestCase):
         ({"first_heartbeat_timeout": 3600}, ["wrong"]),
         ({"first_heartbeat_timeout": 0}, ["wrong"]),
         ({"rabbit_interval_max": 30}, ["warning"]),
+        ({"amqp_durable_queues": False}, ["warning"]),
         ({"retry_interval": 10}, ["warning"]),
         # Not what such an option can be.
         ({"check_interval": None}, ["warning"]),
@@ -110,5 +111,5 @@ class TableTest(base.BaseTestCase):
                     setting.options, setting.recommended, strict=True
                 ):
                     self.assertEqual(
-                        str(value), written[setting.group][option]
+                        str(value).lower(), written[setting.group][option]
                     )
