@@ -8,13 +8,13 @@ import contextlib
 import itertools
 import os
 from pathlib import Path
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from typing import Any
 
+from lab import cluster
 from lab import layout
 from lab import mistral
 from tests.chaos import matrix
@@ -44,6 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def short(arguments: argparse.Namespace) -> int:
     """Run the short form: each process at each of its points once."""
+    reason = cluster.why_not()
+    if reason:
+        print(reason)
+        # Where the rights should be there, to leave it out is a lie.
+        return int(bool(os.environ.get("CI")))
     common = [
         *("--seed", str(arguments.seed)),
         *("--results", str(arguments.results)),
@@ -94,7 +99,7 @@ def _run(arguments: argparse.Namespace, chosen: Iterable[matrix.Trial]) -> int:
     mistral.own_network(directory)
     options: dict[str, Any] = {"settings": _settings(arguments.set)}
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        stack.callback(_remove_empty, directory)
         if arguments.on == "simulated":
             from tests.chaos import simulated
 
@@ -123,7 +128,8 @@ def _play(
     from tests.chaos import trial
 
     since = time.monotonic()
-    result = trial.run(stage, one) | known
+    kept = Path(tempfile.gettempdir()) / f"wrong-{one.number}"
+    result = trial.run(stage, one, kept) | known
     results.append(file, result)
     took = time.monotonic() - since
     hit = one.target == matrix.NOTHING or result["hit"]
@@ -131,11 +137,20 @@ def _play(
         f"{stage.name} {one}: {result['seconds']} s of {took:.0f}"
         f"{'' if hit else ', MISSED'}",
         *result["wrong"],
-        *(stage.notes() if result["wrong"] else ()),
+        *([f"kept: {kept}"] if result["wrong"] else ()),
         sep="\n    ",
         flush=True,
     )
     return not result["wrong"]
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove what a run leaves behind, but for the evidence."""
+    for file in directory.iterdir():
+        if file.is_file():
+            file.unlink()
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def _beside(commands: Iterable[list[str]]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import contextlib
 import json
 from pathlib import Path
+import shutil
 import signal
 import threading
 import time
@@ -42,6 +43,18 @@ EXPIRED = """
     SELECT COUNT(*) FROM action_executions_v2
     WHERE state = 'ERROR' AND output LIKE '%Heartbeat wasn_t received%'
 """
+
+#: What is left where a recovery got stuck: for people.
+LEFT = (
+    "SELECT name, state, state_info, updated_at FROM workflow_executions_v2",
+    "SELECT name, state, processed, created_at, updated_at"
+    " FROM task_executions_v2 ORDER BY created_at",
+    "SELECT task_execution_id, name, state, accepted, created_at,"
+    " last_heartbeat, LEFT(output, 200) FROM action_executions_v2"
+    " ORDER BY created_at DESC LIMIT 10",
+    "SELECT func_name, execute_at, captured_at, LEFT(func_args, 200)"
+    " FROM scheduled_jobs_v2",
+)
 
 UNFINISHED = """
     SELECT COUNT(*), COALESCE(SUM(state IN ('SUCCESS', 'ERROR')), 0)
@@ -199,6 +212,13 @@ class Stage:
     def expired(self) -> int | None:
         """How many runs of actions Mistral has given up; None: unknown."""
         return next((count for (count,) in self._select(EXPIRED)), None)
+
+    def keep_evidence(self, directory: Path) -> None:
+        """Keep what tells why a trial went wrong: rows, notes and logs."""
+        shutil.copytree(self.lab.directory / "log", directory)
+        lines = [str(row) for query in LEFT for row in self._select(query)]
+        text = "\n".join([*lines, *self.notes()])
+        (directory / "left.txt").write_text(text)
 
     def is_finished(self) -> bool:
         """Whether all executions of this trial have ended."""

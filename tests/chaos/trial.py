@@ -4,6 +4,7 @@
 
 import collections
 import datetime
+from pathlib import Path
 import time
 from typing import Any
 
@@ -15,8 +16,13 @@ from tests.chaos import stage as stage_module
 USUAL = 40.0
 
 
-def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
-    """Return what became of it, as a line of the results."""
+def run(
+    stage: stage_module.Stage, trial: matrix.Trial, evidence: Path
+) -> dict[str, Any]:
+    """Return what became of it, as a line of the results.
+
+    :param evidence: a directory that is made if anything is wrong.
+    """
     stage.prepare(trial)
     began = time.monotonic()
     stage.fail()
@@ -40,6 +46,9 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
     stage.wait_until_mended()
     reports = stage.reports()
     instances = stage.instances()
+    if seconds is None:
+        # Before anything else happens.
+        stage.keep_evidence(evidence)
     closed = stage.bring_back()
     seen = judge.Seen(
         stage.failed,
@@ -49,6 +58,9 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
         closed,
         nova_was_hit=trial.target in stage.hits_nova,
     )
+    wrong = judge.what_is_wrong(seen)
+    if wrong and not evidence.exists():
+        stage.keep_evidence(evidence)
     return {
         "at": datetime.datetime.now(datetime.UTC).isoformat(
             timespec="seconds"
@@ -72,5 +84,5 @@ def run(stage: stage_module.Stage, trial: matrix.Trial) -> dict[str, Any]:
         "ended_in": [state for state, _ in reports],
         "expired": stage.expired(),
         "nudges": sum("nudging" in line for line in stage.notes()),
-        "wrong": judge.what_is_wrong(seen),
+        "wrong": wrong,
     }
