@@ -19,7 +19,7 @@ from tests.chaos import results
 
 #: Setting and Mistral's own default; what is hit, where, and how many times.
 DEFAULTS: tuple[tuple[tuple[str, ...], str, str, int], ...] = (
-    ((), "executor", "in wait_for_state", 6),
+    ((), "executor", "in wait_for_state", 4),
     (
         (
             "action_heartbeat.check_interval=20",
@@ -27,58 +27,58 @@ DEFAULTS: tuple[tuple[tuple[str, ...], str, str, int], ...] = (
         ),
         "executor",
         "in wait_for_state",
-        6,
+        4,
     ),
-    ((), "all executors", "between tasks", 6),
+    ((), "all executors", "between tasks", 4),
     (
         ("action_heartbeat.first_heartbeat_timeout=3600",),
         "all executors",
         "between tasks",
-        6,
+        4,
     ),
-    ((), "all engines", "in wait_for_state", 6),
+    ((), "all engines", "in wait_for_state", 4),
     (
         ("DEFAULT.scheduler_type=legacy",),
         "all engines",
         "in wait_for_state",
-        6,
+        4,
     ),
     (
         ("scheduler.pickup_job_after=60",),
         "all engines",
         "in wait_for_state",
-        6,
+        4,
     ),
     (
-        ("scheduler.captured_job_timeout=30",),
+        ("scheduler.captured_job_timeout=300",),
         "all engines",
         "in wait_for_state",
-        6,
+        4,
     ),
-    ((), "api", "in wait_for_state", 6),
+    ((), "api", "in wait_for_state", 4),
     (
         ("oslo_messaging_rabbit.kombu_missing_consumer_retry_timeout=60",),
         "api",
         "in wait_for_state",
-        6,
+        4,
     ),
-    (("DEFAULT.rpc_response_timeout=60",), "all engines", "request", 6),
-    ((), "all engines", "request", 6),
-    ((), "rabbitmq", "in wait_for_state", 6),
+    (("DEFAULT.rpc_response_timeout=60",), "all engines", "request", 4),
+    ((), "all engines", "request", 4),
+    ((), "rabbitmq", "in wait_for_state", 4),
     (
         ("oslo_messaging_rabbit.amqp_durable_queues=false",),
         "rabbitmq",
         "in wait_for_state",
-        6,
+        4,
     ),
     (
         ("oslo_messaging_rabbit.rabbit_interval_max=30",),
         "rabbitmq",
         "in wait_for_state",
-        6,
+        4,
     ),
-    ((), "all of them", "in list_instances", 6),
-    (("database.retry_interval=10",), "all of them", "in list_instances", 6),
+    ((), "all of them", "in list_instances", 4),
+    (("database.retry_interval=10",), "all of them", "in list_instances", 4),
 )
 SEED = 77
 

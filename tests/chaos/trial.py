@@ -42,6 +42,9 @@ def run(
         time.sleep(0.1)
     if not stage.ended():
         seconds = None
+    elif seconds is None:
+        # The agent saw it before this loop did.
+        seconds = time.monotonic() - began
     aim.over.set()
     stage.wait_until_mended()
     reports = stage.reports()
