@@ -19,14 +19,14 @@ from tests.chaos import results
 
 #: Setting and Mistral's own default; what is hit, where, and how many times.
 DEFAULTS: tuple[tuple[tuple[str, ...], str, str, int], ...] = (
-    ((), "executor", "in wait_for_state", 4),
+    ((), "all executors", "in evacuate", 4),
     (
         (
             "action_heartbeat.check_interval=20",
             "action_heartbeat.max_missed_heartbeats=15",
         ),
-        "executor",
-        "in wait_for_state",
+        "all executors",
+        "in evacuate",
         4,
     ),
     ((), "all executors", "between tasks", 4),
