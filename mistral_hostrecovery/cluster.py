@@ -20,7 +20,7 @@ from mistral_hostrecovery import incident
 INCIDENT = "hostrecovery-incident"
 #: On a host, permanent, set by operators: where its disks are.
 SHARED = "hostrecovery-on-shared-storage"
-#: On a controller, permanent: the execution that its agent pauses right now.
+#: On a controller, permanent: the executions that its agent pauses, and when.
 NUDGED = "hostrecovery-nudged"
 #: On the controller with the agent, until it reboots: what the agent saw.
 STATUS = "hostrecovery-status"

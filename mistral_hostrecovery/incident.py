@@ -53,6 +53,11 @@ _STATES = (PENDING, STARTED, ENDED)
 
 #: States of an execution that it never leaves.
 FINAL = ("SUCCESS", "ERROR", "CANCELLED")
+#: A gate is about to pause the execution.
+AHEAD = "ahead"
+#: A gate would have paused the execution, had it not been paused already.
+REACHED = "reached"
+
 #: How an incident ends whose executions all ended without a report.
 LOST = "LOST"
 
@@ -86,6 +91,15 @@ class Incident:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Revive:
+    """Set a run going that ended: Mistral ends it again, and goes on."""
+
+    #: Id of an action execution.
+    run: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Execution:
     """What Mistral says about an execution."""
 
@@ -99,6 +113,10 @@ class Execution:
     stuck: str | None = None
     #: Seconds since it changed, by Mistral's clock.
     unchanged: float = 0.0
+    #: Which gate a resumption could skip: AHEAD, REACHED, None for none.
+    gate: str | None = None
+    #: What has a lost retry made up for, None if none was lost.
+    revive: Revive | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,7 +205,7 @@ class Wait:
     why: str | None
 
 
-Step = Save | Close | Start | Look | Nudge | Cancel | Wait
+Step = Save | Close | Start | Look | Nudge | Revive | Cancel | Wait
 
 
 def mint(cluster: str, host: Host) -> Incident:
@@ -331,10 +349,13 @@ def _started(host: Host, incident: Incident, rules: Rules) -> Step:
     if incident.kind != RECOVER and host.fenced:
         return Cancel(answer.id, "the host was fenced again")
     if answer.state == "PAUSED":
+        by = "at a gate" if answer.gate else "by an operator"
         return Wait(
-            f"execution {answer.id} is paused"
-            f" ({answer.why or 'by an operator'}): resume or cancel it"
+            f"execution {answer.id} is paused ({answer.why or by}): resume or"
+            " cancel it"
         )
+    if answer.revive:
+        return answer.revive
     if answer.stuck:
         return Nudge(answer.id, answer.stuck)
     return Wait(f"execution {answer.id} is {answer.state}")
@@ -384,22 +405,28 @@ def _fenced_again(host: Host, rules: Rules) -> Step:
     return Save(mint(rules.cluster, host), "was fenced again: new incident")
 
 
-#: Longer than a nudge takes from its note to its pause, also when Mistral's
-#: engine takes the pause late.
-NUDGE_SECONDS = 60.0
+#: By so much the clocks of a controller and of Mistral may differ.
+SKEW_SECONDS = 60.0
+#: Within this time Mistral's engine takes a pause, however late.
+LATE_SECONDS = 600.0
 
-# What becomes of the note of a nudge whose agent died.
+# What becomes of a nudge.
 FORGET = "forget"
+#: The pause may still be on its way.
 KEEP = "keep"
 RESUME = "resume"
+#: It stays paused until it is known whether a gate pauses it.
+HOLD = "hold"
+#: It stays paused, as the gate would have it.
+STOP = "stop"
 
 
 def after_nudge(answer: Execution | Missing, age: float) -> str:
     """Return what to do about a nudge that may not be over.
 
     Only what the nudge itself has paused is resumed: a gate gives a reason
-    for its pause, and what somebody paused before or after was not paused
-    when the note was made.
+    for its pause, and what somebody paused before was not paused when the
+    note was made.  A pause after it may be the nudge's, however late.
 
     :param answer: about the execution that was nudged.
     :param age: of the note, in seconds.
@@ -407,10 +434,10 @@ def after_nudge(answer: Execution | Missing, age: float) -> str:
     if isinstance(answer, Missing) or answer.state in FINAL:
         return FORGET
     if answer.state != "PAUSED":
-        # The pause may still be on its way.
-        return KEEP if age <= NUDGE_SECONDS else FORGET
-    paused_by_it = abs(age - answer.unchanged) <= NUDGE_SECONDS
-    return RESUME if paused_by_it and answer.why is None else FORGET
+        return KEEP if age <= LATE_SECONDS else FORGET
+    if answer.why is not None or answer.unchanged > age + SKEW_SECONDS:
+        return FORGET
+    return {AHEAD: HOLD, REACHED: STOP}.get(answer.gate or "", RESUME)
 
 
 def request(incident: Incident, workflow: str) -> tuple[str, dict[str, Any]]:

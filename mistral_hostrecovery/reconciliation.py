@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
-import math
 import random
 import re
 import time
@@ -28,6 +27,9 @@ from mistral_hostrecovery import parameters
 
 #: More steps than any host needs in one pass.
 _STEPS = 12
+
+#: So many nudges that may not be over fit into one attribute.
+_NOTES = 5
 
 #: Longest text that is shown or logged, in characters.
 _LENGTH = 900
@@ -80,7 +82,18 @@ class Mistral(Protocol):
 
     def set_state(self, execution_id: str, state: str) -> None: ...
 
+    def revive(self, run: str) -> None: ...
+
     def unfinished(self) -> list[str]: ...
+
+
+class _LeftPaused(errors.Refused):
+    """What was nudged is not resumed: that would skip a gate."""
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(
+            f"execution {execution} is paused (at a gate): resume or cancel it"
+        )
 
 
 def clean(text: str) -> str:
@@ -114,8 +127,8 @@ class Pass:
         #: Why Mistral is not asked any more in this pass.
         self._down: str | None = None
         self._said: dict[str, str] = {}
-        #: Controllers with the note of a nudge that may not be over.
-        self._noted: set[str] = set()
+        #: By controller: when it nudged what may not be over.
+        self._notes: dict[str, dict[str, int]] = {}
 
     def run(self, deep: bool = False) -> None:
         """Do what can be done now for every host that failed.
@@ -166,6 +179,10 @@ class Pass:
                 if isinstance(step, incident.Nudge):
                     self._nudge(step.execution, step.why)
                     self._say(host.node, f"nudged: {step.why}")
+                    return
+                if isinstance(step, incident.Revive):
+                    self._revive(step)
+                    self._say(host.node, f"revived: {step.why}")
                     return
                 if isinstance(step, incident.Cancel):
                     self._cancel(step.execution, step.why)
@@ -237,6 +254,10 @@ class Pass:
         self._log(f"cancelling execution {execution}: {why}")
         self._ask(lambda api: api.set_state(execution, "CANCELLED"))
 
+    def _revive(self, step: incident.Revive) -> None:
+        self._log(f"reviving action execution {step.run}: {step.why}")
+        self._ask(lambda api: api.revive(step.run))
+
     def _nudge(self, execution: str, why: str) -> None:
         """Pause and resume an execution: Mistral starts what it had lost.
 
@@ -246,22 +267,22 @@ class Pass:
         :raises errors.Refused: it ended meanwhile, or is left paused.
         """
         local = self._pacemaker.local
-        if local in self._noted:
+        noted = self._notes.setdefault(local, {})
+        if execution not in noted and len(noted) >= _NOTES:
             raise errors.Refused(f"cannot be nudged yet: {why}")
         self._log(f"nudging execution {execution}: {why}")
-        note = f"{execution} {int(time.time())}"
-        self._pacemaker.save(local, cluster.NUDGED, note)
-        self._noted.add(local)
+        noted[execution] = int(time.time())
+        self._save_notes(local)
         try:
             self._ask(lambda api: api.set_state(execution, "PAUSED"))
         except errors.Refused:
-            self._forget_nudge(local)
+            self._forget_nudge(local, execution)
             raise
         # It may have come to a gate meanwhile, which paused it.
-        found = self._look(execution)
-        if incident.after_nudge(found, 0.0) == incident.RESUME:
-            self._ask(lambda api: api.set_state(execution, "RUNNING"))
-        self._forget_nudge(local)
+        what = incident.after_nudge(self._look(execution), 0.0)
+        # Somebody resumed it already: no other pause is on its way.
+        over = what == incident.KEEP
+        self._end_nudge(local, execution, incident.FORGET if over else what)
 
     def _resume(self, view: cluster.View) -> None:
         """Resume what a nudge left paused when its agent died."""
@@ -269,41 +290,73 @@ class Pass:
             note = node.permanent.get(cluster.NUDGED)
             if note is None:
                 continue
-            self._noted.add(node.name)
-            execution, _, made = note.partition(" ")
-            age = time.time() - int(made) if made.isdecimal() else math.inf
-            try:
-                self._finish_nudge(node.name, execution, age)
-            except (errors.Refused, errors.Unavailable) as exc:
-                self._say(
-                    node.name,
-                    f"execution {execution} may have been left paused: {exc}",
-                )
+            self._notes[node.name] = _read_notes(note)
+            for execution in list(self._notes[node.name]) or [note]:
+                self._finish_nudge(node.name, execution)
 
-    def _finish_nudge(self, node: str, execution: str, age: float) -> None:
-        next_step = incident.after_nudge(self._look(execution), age)
-        if next_step == incident.KEEP:
+    def _finish_nudge(self, node: str, execution: str) -> None:
+        made = self._notes[node].get(execution)
+        try:
+            if made is None:
+                # What this says is not a note.
+                return self._forget_nudge(node, execution)
+            age = time.time() - made
+            what = incident.after_nudge(self._look(execution), age)
+            self._end_nudge(node, execution, what)
+        except _LeftPaused as exc:
+            self._say(node, str(exc))
+        except (errors.Refused, errors.Unavailable) as exc:
+            self._say(
+                node, f"execution {execution} may have been left paused: {exc}"
+            )
+
+    def _end_nudge(self, node: str, execution: str, what: str) -> None:
+        """Do what is to be done about an execution that was paused.
+
+        :raises _LeftPaused: it stays paused.
+        """
+        if what == incident.KEEP:
             return
-        if next_step == incident.RESUME:
+        if what == incident.HOLD:
+            raise _LeftPaused(execution)
+        if what == incident.RESUME:
             self._log(f"resuming execution {execution}, which a nudge paused")
             self._ask(lambda api: api.set_state(execution, "RUNNING"))
-        self._forget_nudge(node)
+        self._forget_nudge(node, execution)
+        if what == incident.STOP:
+            raise _LeftPaused(execution)
 
-    def _forget_nudge(self, node: str) -> None:
-        self._pacemaker.forget(node, cluster.NUDGED)
-        self._noted.discard(node)
+    def _forget_nudge(self, node: str, execution: str) -> None:
+        self._notes[node].pop(execution, None)
+        self._save_notes(node)
+
+    def _save_notes(self, node: str) -> None:
+        notes = self._notes[node]
+        if not notes:
+            return self._pacemaker.forget(node, cluster.NUDGED)
+        text = " ".join(f"{one} {made}" for one, made in notes.items())
+        self._pacemaker.save(node, cluster.NUDGED, text)
 
     def _look_after_others(self, hosts: Iterable[incident.Host]) -> None:
-        """Nudge what was started by hand and is stuck."""
+        """See to what was started by hand and is stuck."""
         own = {host.incident.execution for host in hosts if host.incident}
         try:
             for execution in self._ask(lambda api: api.unfinished()):
-                if execution in own:
-                    continue
-                found = self._look(execution)
-                if isinstance(found, incident.Execution) and found.stuck:
-                    self._nudge(execution, found.stuck)
+                if execution not in own:
+                    self._look_after(execution)
         except (errors.Refused, errors.Unavailable) as exc:
+            self._say("Mistral", str(exc))
+
+    def _look_after(self, execution: str) -> None:
+        try:
+            found = self._look(execution)
+            if not isinstance(found, incident.Execution):
+                return
+            if found.revive:
+                self._revive(found.revive)
+            elif found.stuck:
+                self._nudge(execution, found.stuck)
+        except errors.Refused as exc:
             self._say("Mistral", str(exc))
 
     def _look(self, execution: str) -> incident.Execution | incident.Missing:
@@ -344,3 +397,14 @@ class Pass:
             self._pacemaker.tell(said or None)
         except errors.Unavailable as exc:
             self._log(f"operators cannot be told: {exc}")
+
+
+def _read_notes(note: str) -> dict[str, int]:
+    """Return when each execution was nudged, nothing of what is not a note."""
+    words = note.split(" ")
+    if len(words) % 2 or not all(made.isdecimal() for made in words[1::2]):
+        return {}
+    return {
+        execution: int(made)
+        for execution, made in zip(words[::2], words[1::2], strict=True)
+    }

@@ -7,7 +7,7 @@ clouds.yaml.  Every request is harmless to repeat: an execution is started with
 an id of ours, and Mistral answers a known id with the execution that has it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import datetime
 import email.utils
 import json
@@ -24,13 +24,7 @@ from mistral_hostrecovery import answers
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
-
-#: States of a task that it never leaves.
-_FINAL_TASKS = (*incident.FINAL, "SKIPPED")
-
-#: After so many seconds without any change, a start was lost: a message to an
-#: engine that died.  Nothing in Mistral itself looks for that.
-STUCK_SECONDS = 45.0
+from mistral_hostrecovery import stuck
 
 #: Workflows of the workbook that may get stuck.
 WORKFLOWS = ("host_recovery.recover", incident.RETURN_WORKFLOW)
@@ -40,6 +34,9 @@ _NAMES = 10
 
 #: How many unfinished executions are looked after in one pass.
 _EXECUTIONS_READ = 100
+
+#: Of a task: the newest and those that may still go on.
+_RUNS_READ = 5
 
 
 #: Errors whose texts name keys and clouds, and quote no values.
@@ -227,6 +224,20 @@ class Mistral:
             {"state": state},
         )
 
+    def revive(self, run: str) -> None:
+        """Set a run going that ended, for Mistral to miss its heartbeats.
+
+        :param run: the id of an action execution.
+        :raises errors.Unavailable: it may or may not go on.
+        :raises errors.Refused: it does not.
+        """
+        self._call(
+            "PUT",
+            f"/action_executions/{run}",
+            f"state RUNNING of action execution {run}",
+            {"state": "RUNNING"},
+        )
+
     def unfinished(self) -> list[str]:
         """Return the ids of the running executions of the workbook.
 
@@ -271,23 +282,48 @@ class Mistral:
         self, found: Mapping[str, Any], now: datetime.datetime
     ) -> incident.Execution:
         execution_id, state = _text(found, "id"), _text(found, "state")
-        stuck = None
-        if state == "RUNNING":
+        why = found.get("state_info") or None
+        tasks: list[Mapping[str, Any]] = []
+        # A pause without a reason may be that of a nudge.
+        if state == "RUNNING" or (state == "PAUSED" and why is None):
             answer, now = self._call(
                 "GET",
                 f"/executions/{execution_id}/tasks"
-                "?fields=name,state,created_at,updated_at",
+                "?fields=id,name,state,processed,created_at,updated_at",
                 f"the tasks of execution {execution_id}",
             )
-            stuck = why_stuck(found, _items(answer, "tasks"), now)
+            tasks = _items(answer, "tasks")
+        try:
+            lost = stuck.why_stuck(found, tasks, now)
+            overdue = stuck.overdue(found, tasks, now)
+            changed = stuck.changed(found)
+        except ValueError:
+            raise _garbage("when things changed") from None
         return incident.Execution(
             id=execution_id,
             state=state,
-            why=found.get("state_info") or None,
+            why=why,
             report=_report(found.get("output")),
-            stuck=stuck,
-            unchanged=(now - _changed(found)).total_seconds(),
+            stuck=lost,
+            unchanged=(now - changed).total_seconds(),
+            gate=stuck.gate(tasks),
+            revive=self._revival(overdue),
         )
+
+    def _revival(
+        self, overdue: list[Mapping[str, Any]]
+    ) -> incident.Revive | None:
+        for task in overdue:
+            answer, _ = self._call(
+                "GET",
+                f"/action_executions?task_execution_id={_text(task, 'id')}"
+                f"&sort_keys=created_at&sort_dirs=desc&limit={_RUNS_READ}",
+                f"the runs of task {task.get('name')}",
+            )
+            found = stuck.revival(task, _items(answer, "action_executions"))
+            if found:
+                return found
+        return None
 
     def _project(self) -> str | None:
         with answers.translated("Keystone", "the credentials", self._where):
@@ -325,39 +361,6 @@ class _NotFound(errors.Refused):
             " right and ends in /v2"
         )
         self.said = said
-
-
-def why_stuck(
-    execution: Mapping[str, Any],
-    tasks: Iterable[Mapping[str, Any]],
-    now: datetime.datetime,
-) -> str | None:
-    """Return why nothing will happen in a running execution, None if it may.
-
-    A task is stored as IDLE, then a message has an engine start it.  If that
-    engine dies with the message, the task stays IDLE for ever.
-
-    :param execution: as Mistral shows it, and its tasks.
-    :param now: by Mistral's clock.
-    """
-    tasks = list(tasks)
-    open_tasks = [t for t in tasks if t.get("state") not in _FINAL_TASKS]
-    if any(task.get("state") != "IDLE" for task in open_tasks):
-        return None
-    last = max(_changed(one) for one in (execution, *tasks))
-    if (now - last).total_seconds() < STUCK_SECONDS:
-        return None
-    if not open_tasks:
-        return "its next task was never made"
-    return f"task {open_tasks[0].get('name')} was never started"
-
-
-def _changed(one: Mapping[str, Any]) -> datetime.datetime:
-    text = one.get("updated_at") or one.get("created_at")
-    try:
-        return clock.parse(str(text))
-    except ValueError:
-        raise _garbage("when things changed") from None
 
 
 def _why_other(

@@ -19,6 +19,7 @@ from mistral_hostrecovery import cluster
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import parameters
 from mistral_hostrecovery import reconciliation
+from mistral_hostrecovery import stuck
 from mistral_hostrecovery import trigger
 from tests.scenarios import test_scenarios
 from tests.unit import pacemaker
@@ -61,7 +62,7 @@ class TestNudge(base.BaseTestCase):
             "lab", str(clouds), url=harness.box.url, seconds=30
         )
         # The lost start is as lost after a second.
-        patched = mock.patch.object(trigger, "STUCK_SECONDS", 1.0)
+        patched = mock.patch.object(stuck, "STUCK_SECONDS", 1.0)
         patched.start()
         self.addCleanup(patched.stop)
 

@@ -7,6 +7,7 @@ never happen.  Every call can be disturbed, before or after it is done.
 
 from collections.abc import Callable, Mapping
 import dataclasses
+import itertools
 import types
 from typing import Any, TypeVar
 from unittest import mock
@@ -21,8 +22,10 @@ T = TypeVar("T")
 
 CONTROLLERS = ("ctl1", "ctl2")
 
-#: A pause so long after a note may be the one that the note announced.
-NUDGE_SECONDS = 60
+#: A note is kept for so long.
+NUDGE_SECONDS = 600
+#: A pause so long before a note may be the one that the note announced.
+SKEW_SECONDS = 60
 
 
 class Killed(BaseException):
@@ -41,6 +44,10 @@ class Execution:
     why: str | None = None
     report: str | None = None
     stuck: str | None = None
+    #: Which gate a resumption could skip.
+    gate: str | None = None
+    #: The run whose retry was lost.
+    lost_run: str | None = None
     #: Nobody but the agent itself wants it to be resumed.
     paused_by_agent: bool = False
     ended: int | None = None
@@ -105,7 +112,7 @@ class World:
         """Every execution that runs comes to its end."""
         self.now += 1
         for one in self.executions.values():
-            if one.state == "RUNNING" and not one.stuck:
+            if one.state == "RUNNING" and not (one.stuck or one.lost_run):
                 one.state, one.report = state, report
                 one.ended = one.changed = self.now
 
@@ -130,17 +137,12 @@ class World:
 
     def noted(self, one: Execution) -> bool:
         """Return whether a note announced the pause of an execution."""
-        notes = [
-            known[cluster.NUDGED].split(" ")
-            for known in self.permanent.values()
-            if cluster.NUDGED in known
-        ]
-        return any(
-            note[0] == one.id
-            and len(note) == 2
-            and abs(one.changed - int(note[1])) <= NUDGE_SECONDS
-            for note in notes
-        )
+        for known in self.permanent.values():
+            words = known.get(cluster.NUDGED, "").split(" ")
+            for execution, made in itertools.pairwise(words):
+                if execution == one.id and made.isdecimal():
+                    return one.changed >= int(made) - SKEW_SECONDS
+        return False
 
     def requests(self, host: str | None = None) -> list[str]:
         """Return the executions that there are, in words."""
@@ -285,6 +287,8 @@ class Mistral:
             own = one.paused_by_agent or self._world.noted(one)
             if one.why or not own:
                 self._world.wrong.append(f"a pause was ended ({one.why})")
+            if one.gate is not None:
+                self._world.wrong.append(f"a gate was skipped ({one.gate})")
             # What was lost is started again.
             one.why, one.stuck, one.paused_by_agent = None, None, False
         if state == "PAUSED" and one.state == "RUNNING":
@@ -293,6 +297,14 @@ class Mistral:
             one.state, one.changed = state, self._world.now
         if state == "CANCELLED":
             one.ended = self._world.now
+
+    def revive(self, run: str) -> None:
+        def do() -> None:
+            for one in self._world.executions.values():
+                if one.lost_run == run:
+                    one.lost_run = None
+
+        self._call("revive", do)
 
     def unfinished(self) -> list[str]:
         return self._call(
@@ -313,6 +325,10 @@ class Mistral:
             one.report,
             one.stuck if one.state == "RUNNING" else None,
             float(self._world.now - one.changed),
+            one.gate if one.state in ("RUNNING", "PAUSED") else None,
+            incident.Revive(one.lost_run, "the next run was never started")
+            if one.lost_run and one.state == "RUNNING"
+            else None,
         )
 
     def _call(self, name: str, do: Callable[[], T]) -> T:

@@ -30,6 +30,7 @@ from mistral_hostrecovery.incident import Incident
 from mistral_hostrecovery.incident import Look
 from mistral_hostrecovery.incident import Missing
 from mistral_hostrecovery.incident import Nudge
+from mistral_hostrecovery.incident import Revive
 from mistral_hostrecovery.incident import Save
 from mistral_hostrecovery.incident import Start
 from mistral_hostrecovery.incident import Wait
@@ -91,6 +92,7 @@ def told(found: incident.Step) -> str:
 PAUSED = execution("PAUSED")
 GATE = execution("PAUSED", why="no room")
 STUCK = execution(stuck="task evacuate was never started")
+REVIVE = Revive("a1", "the next run of task evacuate was never started")
 DONE = execution("SUCCESS", report="recovered: all")
 FAILED = execution("ERROR", report="failed: 1 of 2")
 CANCELLED = execution("CANCELLED")
@@ -555,14 +557,19 @@ def every_incident() -> Iterator[Incident | None]:
 def every_answer() -> Iterator[Execution | Missing | None]:
     yield None
     yield Missing()
-    for state, why, report, stuck in itertools.product(
+    for state, why, report, lost in itertools.product(
         ("IDLE", "RUNNING", "PAUSED", *incident.FINAL),
         (None, "for a reason"),
         (None, "recovered: all"),
-        (None, "lost"),
+        (
+            {},
+            {"stuck": "lost"},
+            {"revive": REVIVE},
+            {"stuck": "lost", "revive": REVIVE},
+        ),
     ):
-        if not stuck or state == "RUNNING":
-            yield execution(state, why=why, report=report, stuck=stuck)
+        if not lost or state == "RUNNING":
+            yield execution(state, why=why, report=report, **lost)
 
 
 def every_situation() -> Iterator[tuple[incident.Host, str | None, Any]]:
@@ -632,8 +639,12 @@ class EverySituationTest(base.BaseTestCase):
                 self.assertEqual((PENDING, Missing()), (mine.state, answer))
         else:
             assert isinstance(answer, Execution)
-            self.assertEqual(answer.id, found.execution)
             self.assertNotIn(answer.state, incident.FINAL)
+            if isinstance(found, Revive):
+                self.assertEqual("RUNNING", answer.state)
+                self.assertEqual(answer.revive, found)
+                return found
+            self.assertEqual(answer.id, found.execution)
             if isinstance(found, Nudge):
                 self.assertNotEqual("PAUSED", answer.state)
                 self.assertEqual(answer.stuck, found.why)
@@ -647,7 +658,9 @@ class EverySituationTest(base.BaseTestCase):
         seen = set()
         for host, held, rules in every_situation():
             seen.add(type(self.check(host, held, rules)))
-        self.assertEqual({Save, Close, Start, Look, Nudge, Cancel, Wait}, seen)
+        self.assertEqual(
+            {Save, Close, Start, Look, Nudge, Revive, Cancel, Wait}, seen
+        )
 
 
 class WhyHeldTest(base.BaseTestCase):
@@ -972,19 +985,20 @@ class DecodeTest(base.BaseTestCase):
 @ddt.ddt
 class AfterNudgeTest(base.BaseTestCase):
     @ddt.data(
-        # It was paused when the note was made, a moment ago or long ago.
+        # It was paused when the note was made, or after it.
         ("PAUSED", None, 0, 0, incident.RESUME),
         ("PAUSED", None, 3600, 3600, incident.RESUME),
-        ("PAUSED", None, 3600, 3540, incident.RESUME),
-        # By somebody else, before or after.
-        ("PAUSED", None, 3600, 3539, incident.FORGET),
+        ("PAUSED", None, 3600, 3660, incident.RESUME),
+        ("PAUSED", None, 3600, 0, incident.RESUME),
+        # By somebody else, before.
         ("PAUSED", None, 3600, 3661, incident.FORGET),
+        ("PAUSED", None, -60, 1, incident.FORGET),
         # By a gate.
         ("PAUSED", "gate storm", 0, 0, incident.FORGET),
         # The pause may still come.
         ("RUNNING", None, 0, 0, incident.KEEP),
-        ("RUNNING", None, 60, 60, incident.KEEP),
-        ("RUNNING", None, 61, 61, incident.FORGET),
+        ("RUNNING", None, 600, 600, incident.KEEP),
+        ("RUNNING", None, 601, 601, incident.FORGET),
         ("SUCCESS", None, 0, 0, incident.FORGET),
         ("ERROR", "lost", 0, 0, incident.FORGET),
         ("CANCELLED", None, 0, 0, incident.FORGET),
@@ -1000,6 +1014,20 @@ class AfterNudgeTest(base.BaseTestCase):
     ) -> None:
         found = incident.Execution("id", state, why, unchanged=unchanged)
         self.assertEqual(wanted, incident.after_nudge(found, age))
+
+    def test_gate(self) -> None:
+        for state, gate, wanted in (
+            ("PAUSED", incident.AHEAD, incident.HOLD),
+            ("PAUSED", incident.REACHED, incident.STOP),
+            ("RUNNING", incident.AHEAD, incident.KEEP),
+            ("RUNNING", incident.REACHED, incident.KEEP),
+        ):
+            found = incident.Execution("id", state, gate=gate)
+            self.assertEqual(wanted, incident.after_nudge(found, 0))
+        # Somebody else paused it: there is nothing of ours to end.
+        for gate in (incident.AHEAD, incident.REACHED):
+            found = incident.Execution("id", "PAUSED", unchanged=61, gate=gate)
+            self.assertEqual(incident.FORGET, incident.after_nudge(found, 0))
 
     def test_unknown(self) -> None:
         found = incident.after_nudge(incident.Missing(), 0)

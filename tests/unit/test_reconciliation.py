@@ -923,8 +923,8 @@ class NudgeTest(base.BaseTestCase):
                 self.assertEqual({}, world.permanent["ctl1"])
                 self.assertEqual(1, world.calls.count("set PAUSED"))
 
-    def test_nothing_is_nudged_while_one_may_be_left_paused(self) -> None:
-        """A second note would overwrite the first one."""
+    def test_another_is_nudged_while_one_may_be_left_paused(self) -> None:
+        """Their notes do not overwrite each other."""
         world = self.stuck()
         note = f"e1 {world.now}"
         self.by_hand(world, "e1", state="PAUSED", paused_by_agent=True)
@@ -932,10 +932,9 @@ class NudgeTest(base.BaseTestCase):
         world.permanent["ctl1"][cluster.NUDGED] = note
         at_call(world, "look", refuse, done=False)
         pacemaker.run_pass(world)
-        self.assertNotIn("set PAUSED", world.calls)
         self.assertEqual({cluster.NUDGED: note}, world.permanent["ctl1"])
         status = world.status["ctl1"]
-        self.assertIn("cmp1: started: cannot be nudged yet: task", status)
+        self.assertIn("cmp1: nudged: task", status)
         self.assertIn(
             "ctl1: execution e1 may have been left paused: 403", status
         )
@@ -945,6 +944,122 @@ class NudgeTest(base.BaseTestCase):
             [one.state for one in world.executions.values()],
         )
         self.assertEqual(1, world.calls.count("set PAUSED"))
+        self.assertEqual({}, world.permanent["ctl1"])
+
+    def test_as_many_as_fit_into_a_note(self) -> None:
+        world = self.stuck()
+        notes = [f"{one.zfill(36)} {world.now}" for one in "12345"]
+        for one in "12345":
+            self.by_hand(world, one.zfill(36))
+        world.permanent["ctl1"][cluster.NUDGED] = note = " ".join(notes)
+        self.assertLessEqual(len(note), incident.SIZE)
+        pacemaker.run_pass(world)
+        self.assertNotIn("set PAUSED", world.calls)
+        self.assertIn("cmp1: started: cannot be nudged", world.status["ctl1"])
+        self.assertEqual(note, world.permanent["ctl1"][cluster.NUDGED])
+        later(world)
+        pacemaker.run_pass(world)
+        self.assertEqual({}, world.permanent["ctl1"])
+        self.assertEqual(1, world.calls.count("set PAUSED"))
+
+    def test_what_was_noted_is_nudged_again(self) -> None:
+        """Its pause was lost."""
+        world = self.stuck()
+        at_call(world, "set PAUSED", fail, done=False)
+        pacemaker.run_pass(world)
+        self.assertIn(cluster.NUDGED, world.permanent["ctl1"])
+        pacemaker.run_pass(world)
+        (one,) = world.executions.values()
+        self.assertIsNone(one.stuck)
+        self.assertEqual({}, world.permanent["ctl1"])
+
+    def test_a_pause_that_comes_late(self) -> None:
+        """Mistral did not answer, and takes it when its engines are back."""
+        for seconds, resumed in ((61, True), (600, True), (601, False)):
+            world = self.stuck()
+            (one,) = world.executions.values()
+            at_call(world, "set PAUSED", fail, done=False)
+            pacemaker.run_pass(world)
+            # Something else got it going.
+            one.stuck = None
+            world.later(seconds)
+            pacemaker.run_pass(world)
+            pause(world)
+            world.later(5)
+            pacemaker.run_pass(world)
+            self.assertEqual("RUNNING" if resumed else "PAUSED", one.state)
+            self.assertEqual({}, world.permanent["ctl1"])
+            self.assertEqual([], world.wrong)
+
+    def gate(self, gate: str) -> Event:
+        def comes(world: World) -> None:
+            for one in world.executions.values():
+                one.gate = gate
+
+        return comes
+
+    def test_a_gate_that_is_reached_during_the_nudge(self) -> None:
+        world = self.stuck()
+        reached = self.gate(incident.REACHED)
+        at_call(world, "set PAUSED", reached, done=True)
+        for _ in range(3):
+            pacemaker.run_pass(world)
+            later(world)
+            (one,) = world.executions.values()
+            self.assertEqual("PAUSED", one.state)
+            self.assertIn("is paused (at a gate): resume", str(world.status))
+            self.assertEqual({}, world.permanent["ctl1"])
+        self.assertNotIn("set RUNNING", world.calls)
+
+    def test_a_gate_that_is_reached_after_its_agent_died(self) -> None:
+        for local in pacemaker.CONTROLLERS:
+            world = self.stuck()
+            at_call(world, "set PAUSED", kill, done=True)
+            self.assertRaises(pacemaker.Killed, pacemaker.run_pass, world)
+            self.gate(incident.REACHED)(world)
+            later(world)
+            pacemaker.run_pass(world, local)
+            (one,) = world.executions.values()
+            self.assertEqual("PAUSED", one.state)
+            self.assertIn("is paused (at a gate)", world.status[local])
+            self.assertEqual({}, world.permanent["ctl1"])
+            self.assertNotIn("set RUNNING", world.calls)
+
+    def test_a_gate_that_is_about_to_be_reached(self) -> None:
+        """It could be reached just before the resumption."""
+        world = self.stuck()
+        ahead = self.gate(incident.AHEAD)
+        at_call(world, "set PAUSED", ahead, done=True)
+        pacemaker.run_pass(world)
+        (one,) = world.executions.values()
+        for local in pacemaker.CONTROLLERS:
+            later(world)
+            pacemaker.run_pass(world, local)
+            self.assertEqual("PAUSED", one.state)
+            self.assertIn("is paused (at a gate)", world.status[local])
+            self.assertIn(cluster.NUDGED, world.permanent["ctl1"])
+        self.gate(incident.REACHED)(world)
+        pacemaker.run_pass(world)
+        self.assertEqual({}, world.permanent["ctl1"])
+        self.assertNotIn("set RUNNING", world.calls)
+
+    def test_a_lost_retry_is_revived(self) -> None:
+        world = play([fence], pacemaker.settings())
+        (one,) = world.executions.values()
+        one.lost_run = "a1"
+        for call in ("fail", "die", "work"):
+            what = {"fail": fail, "die": kill}.get(call)
+            if what:
+                at_call(world, "revive", what, done=False)
+            with contextlib.suppress(pacemaker.Killed):
+                pacemaker.run_pass(world)
+        self.assertIsNone(one.lost_run)
+        self.assertIn(
+            "cmp1: revived: the next run was never", world.status["ctl1"]
+        )
+        self.assertNotIn("set PAUSED", world.calls)
+        pacemaker.run_pass(world)
+        self.assertIn("is RUNNING", world.status["ctl1"])
 
     def test_a_nudge_that_is_not_over_is_not_written_over(self) -> None:
         """Two are stuck in one pass, and the first is left paused."""
@@ -989,10 +1104,10 @@ class NudgeTest(base.BaseTestCase):
     def test_for_how_long_a_note_is_kept(self) -> None:
         for local, seconds, kept in (
             ("ctl2", 0, True),
-            ("ctl2", 60, True),
-            ("ctl2", 61, False),
+            ("ctl2", 600, True),
+            ("ctl2", 601, False),
             ("ctl1", 0, True),
-            ("ctl1", 61, False),
+            ("ctl1", 601, False),
         ):
             world = play([fence], pacemaker.settings())
             (one,) = world.executions.values()
@@ -1007,20 +1122,24 @@ class NudgeTest(base.BaseTestCase):
             self.assertNotIn("set PAUSED", world.calls)
 
     def test_whose_pause_it_is(self) -> None:
-        """Only one at the time of the note may be the nudge's."""
-        for seconds, resumed in ((0, True), (60, True), (61, False)):
-            # The note before the pause, and after it; looked at later.
-            for sign in (1, -1):
-                world = play([fence], pacemaker.settings())
-                (one,) = world.executions.values()
-                pause(world)
-                made = one.changed - sign * seconds
-                world.permanent["ctl1"][cluster.NUDGED] = f"{one.id} {made}"
-                world.later(500)
-                pacemaker.run_pass(world, "ctl2")
-                self.assertEqual([], world.wrong)
-                self.assertEqual("RUNNING" if resumed else "PAUSED", one.state)
-                self.assertEqual({}, world.permanent["ctl1"])
+        """Only one after the note may be the nudge's."""
+        for seconds, resumed in (
+            (0, True),
+            (9999, True),
+            # Clocks differ.
+            (-60, True),
+            (-61, False),
+        ):
+            world = play([fence], pacemaker.settings())
+            (one,) = world.executions.values()
+            pause(world)
+            made = one.changed - seconds
+            world.permanent["ctl1"][cluster.NUDGED] = f"{one.id} {made}"
+            world.later(500)
+            pacemaker.run_pass(world, "ctl2")
+            self.assertEqual([], world.wrong)
+            self.assertEqual("RUNNING" if resumed else "PAUSED", one.state)
+            self.assertEqual({}, world.permanent["ctl1"])
 
     def test_a_note_about_nothing_is_dropped(self) -> None:
         world = World()
@@ -1056,6 +1175,7 @@ class NudgeTest(base.BaseTestCase):
         world = World()
         self.by_hand(world, "runs")
         self.by_hand(world, "stuck", stuck="lost")
+        self.by_hand(world, "delayed", lost_run="a1")
         self.by_hand(world, "gate", state="PAUSED", why="no room")
         self.by_hand(world, "paused", state="PAUSED")
         pacemaker.run_pass(world)
@@ -1064,10 +1184,20 @@ class NudgeTest(base.BaseTestCase):
         self.assertEqual([], world.wrong)
         self.assertEqual(1, world.calls.count("set PAUSED"))
         self.assertEqual(
-            ["RUNNING", "RUNNING", "PAUSED", "PAUSED"],
+            ["RUNNING", "RUNNING", "RUNNING", "PAUSED", "PAUSED"],
             [one.state for one in world.executions.values()],
         )
         self.assertIsNone(world.executions["stuck"].stuck)
+        self.assertIsNone(world.executions["delayed"].lost_run)
+
+    def test_one_that_stays_paused_keeps_nobody_waiting(self) -> None:
+        world = World()
+        self.by_hand(world, "gate", stuck="lost", gate=incident.REACHED)
+        self.by_hand(world, "stuck", stuck="lost")
+        pacemaker.run_pass(world, deep=True)
+        self.assertEqual("PAUSED", world.executions["gate"].state)
+        self.assertIsNone(world.executions["stuck"].stuck)
+        self.assertIn("execution gate is paused (at a", world.status["ctl1"])
 
     def test_its_own_are_not_looked_at_twice(self) -> None:
         world = self.stuck()

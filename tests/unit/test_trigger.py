@@ -572,11 +572,59 @@ class LookTest(TriggerCase):
             self.assertIn("see that its URL is right", str(error))
 
     def test_its_tasks_are_asked_for_while_it_runs(self) -> None:
-        for state in ("SUCCESS", "ERROR", "CANCELLED", "PAUSED", "IDLE"):
+        for state in ("SUCCESS", "ERROR", "CANCELLED", "IDLE"):
             self.assertIsNone(self.look(state=state).stuck)
-        self.assertNotIn(f"GET /executions/{EXECUTION}/tasks", self.asked())
-        self.look(state="RUNNING")
-        self.assertIn(f"GET /executions/{EXECUTION}/tasks", self.asked())
+        self.look(state="PAUSED", state_info="no room")
+        asked = f"GET /executions/{EXECUTION}/tasks"
+        self.assertNotIn(asked, self.asked())
+        # A pause without a reason may be that of a nudge.
+        for number, state in enumerate(("RUNNING", "PAUSED"), start=1):
+            self.look(state=state)
+            self.assertEqual(number, self.asked().count(asked))
+
+    def test_gate(self) -> None:
+        at_gate = {**task("SUCCESS"), "name": "pause_recovery"}
+        for processed, wanted in ((False, incident.REACHED), (True, None)):
+            for state in ("RUNNING", "PAUSED"):
+                found = self.look(
+                    {**at_gate, "processed": processed}, state=state
+                )
+                self.assertEqual(wanted, found.gate)
+        ahead = {**task("RUNNING"), "name": "pause_recovery"}
+        self.assertEqual(
+            incident.AHEAD, self.look(ahead, state="RUNNING").gate
+        )
+
+    def test_lost_retry(self) -> None:
+        date = email.utils.format_datetime(facts.at(61), usegmt=True)
+        delayed = task("DELAYED")
+        # Not before.
+        self.look(delayed, state="RUNNING")
+        self.look(delayed, state="PAUSED", date=date)
+        self.assertNotIn("GET /action_executions", self.asked())
+        for runs, wanted in (
+            ([{"id": "a2", "state": "ERROR"}, {"id": "a1"}], "a2"),
+            ([{"id": "a1", "state": "RUNNING"}], None),
+        ):
+            asked = self.serve(
+                "GET", "/action_executions", {"action_executions": runs}
+            )
+            found = self.look(delayed, state="RUNNING", date=date).revive
+            self.assertEqual(wanted, found and found.run)
+            self.assertEqual(
+                {
+                    "task_execution_id": ["t1"],
+                    "sort_keys": ["created_at"],
+                    "sort_dirs": ["desc"],
+                    "limit": ["5"],
+                },
+                asked.last_request.qs,
+            )
+
+    def test_revive(self) -> None:
+        put = self.serve("PUT", "/action_executions/a1", {"id": "a1"})
+        self.mistral.revive("a1")
+        self.assertEqual({"state": "RUNNING"}, put.last_request.json())
 
     def test_since_when_it_is_unchanged(self) -> None:
         """By Mistral's clock, in any state."""
@@ -700,63 +748,6 @@ class LookTest(TriggerCase):
         ):
             found = self.look(date=date)
             self.assertGreater(sign * found.unchanged, 0)
-
-
-#: states of the tasks, seconds since the last change, why it is stuck
-STUCK: list[tuple[list[str], float, str | None]] = [
-    (["IDLE"], 46, "task evacuate was never started"),
-    (["SUCCESS", "IDLE"], 46, "task evacuate was never started"),
-    (["IDLE"], 44, None),
-    (["RUNNING"], 9999, None),
-    (["IDLE", "RUNNING"], 9999, None),
-    (["DELAYED"], 9999, None),
-    (["WAITING"], 9999, None),
-    (["PAUSED"], 9999, None),
-    ([], 46, "its next task was never made"),
-    ([], 44, None),
-    (["SUCCESS", "ERROR"], 46, "its next task was never made"),
-    (["SUCCESS", "SKIPPED", "CANCELLED"], 46, "its next task was never made"),
-    (["SUCCESS"], 44, None),
-]
-
-
-@ddt.ddt
-class WhyStuckTest(base.BaseTestCase):
-    @ddt.data(*STUCK)
-    @ddt.unpack
-    def test_why(
-        self, states: list[str], seconds: float, wanted: str | None
-    ) -> None:
-        found = trigger.why_stuck(
-            shown(state="RUNNING"),
-            [task(state) for state in states],
-            facts.at(seconds),
-        )
-        self.assertEqual(wanted, found)
-
-    def test_the_last_change_counts(self) -> None:
-        """Of the execution or of any task, also of one that has ended."""
-        now = facts.at(46)
-        late, early = "2030-01-01 12:00:10", "2030-01-01 12:00:00"
-        for execution, changes in (
-            (late, [early, early]),
-            (early, [late, early]),
-            (early, [early, late]),
-        ):
-            states = ("SUCCESS", "IDLE")
-            tasks = [
-                task(state, changed)
-                for state, changed in zip(states, changes, strict=True)
-            ]
-            found = shown(state="RUNNING", updated_at=execution)
-            self.assertIsNone(trigger.why_stuck(found, tasks, now))
-
-    def test_what_was_never_changed(self) -> None:
-        young = {**task("IDLE"), "updated_at": None}
-        young["created_at"] = "2030-01-01T12:00:10"
-        found = shown(state="RUNNING", updated_at=None)
-        self.assertIsNone(trigger.why_stuck(found, [young], facts.at(50)))
-        self.assertIsNotNone(trigger.why_stuck(found, [young], facts.at(56)))
 
 
 class SetStateTest(TriggerCase):
