@@ -11,6 +11,7 @@ result with a ``state``.
 from collections.abc import Mapping
 import dataclasses
 import datetime
+import time
 from typing import Any
 
 from mistral_lib import actions
@@ -33,8 +34,12 @@ _PATIENCE = 3600.0
 #: However long a service wants to be left alone, in seconds.
 _LONGEST_PAUSE = 3600.0
 
-#: What one run tells the next only about itself.
-_OWN_KEYS = frozenset({"again", "not_before"})
+#: What one run tells the next only about itself. The task of one that ended
+#: may run once more.
+_OWN_KEYS = frozenset({"again", "not_before", "state", "reason"})
+
+#: For how long a run waits for another one of its task to end, in seconds.
+_GIVES_WAY = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +141,15 @@ class HostRecoveryAction(actions.Action):
         )
         if not here.task_execution_id:
             return Call(stopwatch, mistral, execution)
-        run = mistral.run(here.task_execution_id, here.action_execution_id)
+        ids = here.task_execution_id, here.action_execution_id
+        run = mistral.run(*ids)
+        # The older of two that begin at once ends at once, this one goes on.
+        # If both ended, so would all that come after them.
+        while run.busy and stopwatch.elapsed() < _GIVES_WAY:
+            time.sleep(0.5)
+            run = mistral.run(*ids)
+        if run.busy:
+            return again("another run of this task goes on", did_nothing=True)
         if not run.current:
             return again(
                 "Mistral gave this run up: another one replaced it",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
+from mistral_lib import actions
 from oslo_log import log as logging
 
 from mistral_hostrecovery import action
@@ -41,6 +42,12 @@ class Evacuate(action.HostRecoveryAction):
     evacuation of an instance is under way: such an instance is not asked.
     Instances that are to start or to stop after they moved do so here too.
 
+    An engine that dies may leave a task to be run once more, also one that
+    has ended, and what follows it runs twice. Nova takes a second evacuation
+    of an instance and wrecks it, so of the unfinished tasks of this name in
+    one execution only the oldest asks. The others say "run me again" until
+    it ends, and go on with what is left.
+
     :param host: result of hostrecovery.confirm_failed_host.
     :param plan: id of the task that ran hostrecovery.plan_recovery.
     :param isolated_at: from the result of hostrecovery.isolate_host.
@@ -68,6 +75,9 @@ class Evacuate(action.HostRecoveryAction):
         self.wave = wave
 
     def _perform(self, call: action.Call) -> Any:
+        beside = self._beside(call)
+        if isinstance(beside, actions.Result):
+            return beside
         settings = observation.settings(self.host)
         made = plan.Plan.from_dict(call.mistral.result(self.plan))
         rules = observation.rules(made, settings, self.wave)
@@ -77,7 +87,11 @@ class Evacuate(action.HostRecoveryAction):
             barrier.scope(made.recover, self.wave),
             key=lambda v: v.start or v.wave,
         )
-        turn = {"wave": self.wave, "wave_began_at": self._began_at(call)}
+        turn = {
+            "wave": self.wave,
+            "wave_began_at": self._began_at(call),
+            **({"beside": beside} if beside else {}),
+        }
         nova = call.cloud()
 
         here = {i.id: i for i in nova.instances(self.host["host"])}
@@ -155,6 +169,22 @@ class Evacuate(action.HostRecoveryAction):
             **turn,
             **memory.to_dict(),
         }
+
+    def _beside(self, call: action.Call) -> list[str] | actions.Result:
+        """Return the unfinished tasks beside this one, or that it waits."""
+        # Past the deadline none of them asks.
+        if call.task is None or observation.why_late(self.host):
+            return []
+        line = call.mistral.unfinished(call.owner(), call.task)
+        beside = [task for task in line if task != call.task]
+        known = call.carried.get("beside", ())
+        # A run of one that was not there before may have seen itself alone.
+        if set(beside) <= set(known) and line[:1] in ([], [call.task]):
+            return beside
+        until = clock.later(clock.now(), memory_module.ALIVE_SECONDS)
+        doubt = memory_module.Deaths(None, until).to_dict()
+        told = {**call.carried, **doubt, "beside": beside}
+        return action.again("another task asks Nova to evacuate", **told)
 
     def _began_at(self, call: action.Call) -> str:
         """Return when this wave began, which its first run says."""

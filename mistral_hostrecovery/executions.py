@@ -22,9 +22,11 @@ from mistral_hostrecovery import answers
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
+from mistral_hostrecovery import memory
 
 #: States that an execution never leaves.
 FINAL = frozenset({"SUCCESS", "ERROR", "CANCELLED"})
+_FINAL_TASK = FINAL | {"SKIPPED"}
 
 #: Results of finished tasks never change, and a poll needs the same plan
 #: again and again.
@@ -58,6 +60,9 @@ class Run:
 
     #: Nothing has replaced this run; False for one that Mistral gave up.
     current: bool
+    #: A run before this one goes on: an engine that died left two chains of
+    #: retries in this task.
+    busy: bool
     #: What the last run that said anything said when it asked to be run
     #: again; None when there was none.
     before: Mapping[str, Any] | None
@@ -111,11 +116,13 @@ class Executions:
         runs = (found or {}).get("action_executions", [])
         mine = [r for r in runs if r["id"] == action_execution_id]
         others = [r for r in runs if r["id"] != action_execution_id]
-        latest = max((r["created_at"] for r in others), default="")
         current = (
             bool(mine)
             and mine[0]["state"] == "RUNNING"
-            and mine[0]["created_at"] >= latest
+            and all(_age(mine[0]) > _age(r) for r in others)
+        )
+        busy = current and any(
+            _may_go_on(r, mine[0]["created_at"]) for r in others
         )
         said = [(r["created_at"], _said(r)) for r in others]
         spoke = [s for s in said if not (s[1] or {}).get("did_nothing")]
@@ -125,23 +132,30 @@ class Executions:
         silent = list(itertools.takewhile(lambda s: s[1] is None, spoke))
         earlier = spoke[len(silent) :]
         if len(earlier) > 1 and earlier[0][0] == earlier[1][0]:
-            return Run(current, before=None, died=None)
+            return Run(current, busy, before=None, died=None)
         if earlier:
-            return Run(current, before=earlier[0][1], died=len(silent))
+            return Run(current, busy, before=earlier[0][1], died=len(silent))
         # Nobody said anything, or too many runs were read to know.
         all_read = len(runs) < _RUNS_READ
         return Run(
-            current, before=None, died=len(silent) if all_read else None
+            current,
+            busy,
+            before=None,
+            died=len(silent) if all_read else None,
         )
 
     def result(self, task_id: str) -> Any:
         """Return the result of a finished task.
 
         :raises errors.Refused: there is no such task.
+        :raises errors.Unavailable: an engine that died left it to be run
+            once more, and that goes on.
         """
         known = _results.get(task_id)
         if known is None:
             found = self._get(f"/tasks/{task_id}")
+            if found is not None and found["state"] not in _FINAL_TASK:
+                raise errors.Unavailable(f"Mistral still runs task {task_id}")
             if found is None or found["state"] != "SUCCESS":
                 raise errors.Refused(
                     f"Mistral has no finished task {task_id} whose result"
@@ -150,8 +164,25 @@ class Executions:
                 )
             while len(_results) >= _RESULTS_KEPT:
                 _results.popitem(last=False)
-            known = _results[task_id] = answers.decoded(found.get("result"))
+            known = _first(answers.decoded(found.get("result")))
+            _results[task_id] = known
         return known
+
+    def unfinished(self, execution_id: str, task_id: str) -> list[str]:
+        """Return a task and the unfinished others of its name.
+
+        :returns: ids, the oldest first.
+        """
+        found = self._get(
+            f"/executions/{execution_id}/tasks?fields=id,name,state,created_at"
+        )
+        tasks = (found or {}).get("tasks", [])
+        names = {t["name"] for t in tasks if t["id"] == task_id}
+        return [
+            task["id"]
+            for task in sorted(tasks, key=_age)
+            if task["name"] in names and task["state"] not in _FINAL_TASK
+        ]
 
     def task_began_at(self, task_id: str) -> datetime.datetime:
         """Return when a task began, whatever runs of it there were.
@@ -227,6 +258,35 @@ def _said(run: Mapping[str, Any]) -> Mapping[str, Any] | None:
     output = answers.decoded(run.get("output"))
     said = output.get("result") if isinstance(output, dict) else None
     return said if isinstance(said, dict) else None
+
+
+def _first(result: Any) -> Any:
+    """Return the one result of a task that an engine had run twice.
+
+    The first, as the workbook does. A run that ended after the task did shows
+    there too, with what it told the next one.
+    """
+    if not isinstance(result, list):
+        return result
+    ended = (r for r in result if isinstance(r, dict) and "again" not in r)
+    return next(ended, None)
+
+
+def _age(raw: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what puts runs, or tasks, in one order for all who look."""
+    return raw["created_at"], raw["id"]
+
+
+def _may_go_on(run: Mapping[str, Any], now: str) -> bool:
+    """Return whether a run is alive, as far as Mistral's clocks can tell.
+
+    An older one never began, and gives way when it does; or it died, and
+    nobody has noticed yet.
+    """
+    began = clock.parse(run["created_at"])
+    return run["state"] == "RUNNING" and clock.parse(now) < clock.later(
+        began, memory.ALIVE_SECONDS
+    )
 
 
 def why_not_allowed(
