@@ -143,16 +143,14 @@ class HostRecoveryAction(actions.Action):
             return Call(stopwatch, mistral, execution)
         ids = here.task_execution_id, here.action_execution_id
         run = mistral.run(*ids)
-        # The older of two that begin at once ends at once, this one goes on.
-        # If both ended, so would all that come after them.
-        while run.busy and stopwatch.elapsed() < _GIVES_WAY:
+        # One that began after this look sees this run, and ends at once.
+        beside = set(run.beside)
+        while beside & set(run.beside) and stopwatch.elapsed() < _GIVES_WAY:
             time.sleep(0.5)
             run = mistral.run(*ids)
-        if run.busy:
-            return again("another run of this task goes on", did_nothing=True)
-        if not run.current:
+        if not run.current or beside & set(run.beside):
             return again(
-                "Mistral gave this run up: another one replaced it",
+                "Mistral gave this run up, or another one of its task goes on",
                 did_nothing=True,
             )
         before = run.before or {}

@@ -10,7 +10,7 @@ input of a task that polls would grow Mistral's database with every poll.
 """
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 import dataclasses
 import datetime
 import itertools
@@ -38,7 +38,7 @@ _EXECUTIONS_READ = 100
 _UNFINISHED = ("RUNNING", "PAUSED")
 
 #: How many runs of its task an action looks back at.
-_RUNS_READ = 8
+_RUNS_READ = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,17 +58,18 @@ class Execution:
 class Run:
     """This run of an action, and those of the same task before it."""
 
-    #: Nothing has replaced this run; False for one that Mistral gave up.
+    #: It is this run's turn: Mistral has not given it up, and of those that
+    #: go on at once, since an engine that died left two chains of retries,
+    #: it is the oldest.
     current: bool
-    #: A run before this one goes on: an engine that died left two chains of
-    #: retries in this task.
-    busy: bool
     #: What the last run that said anything said when it asked to be run
     #: again; None when there was none.
     before: Mapping[str, Any] | None
     #: How many runs after that one died and said nothing; None when that
     #: can't be told.
     died: int | None
+    #: Runs that began after this one and go on.
+    beside: Collection[str] = frozenset()
 
 
 class Executions:
@@ -116,14 +117,17 @@ class Executions:
         runs = (found or {}).get("action_executions", [])
         mine = [r for r in runs if r["id"] == action_execution_id]
         others = [r for r in runs if r["id"] != action_execution_id]
-        current = (
-            bool(mine)
-            and mine[0]["state"] == "RUNNING"
-            and all(_age(mine[0]) > _age(r) for r in others)
-        )
-        busy = current and any(
-            _may_go_on(r, mine[0]["created_at"]) for r in others
-        )
+        current = bool(mine) and mine[0]["state"] == "RUNNING"
+        beside = set()
+        for other in others if current else ():
+            before, after = sorted((mine[0], other), key=_age)
+            near = _are_near(before, after)
+            running = other["state"] == "RUNNING"
+            if other is after:
+                current = current and near
+                beside |= {other["id"]} if running else set()
+            else:
+                current = current and not (near and running)
         said = [(r["created_at"], _said(r)) for r in others]
         spoke = [s for s in said if not (s[1] or {}).get("did_nothing")]
         # Of runs that cannot be told from each other a silent one counts as
@@ -132,16 +136,16 @@ class Executions:
         silent = list(itertools.takewhile(lambda s: s[1] is None, spoke))
         earlier = spoke[len(silent) :]
         if len(earlier) > 1 and earlier[0][0] == earlier[1][0]:
-            return Run(current, busy, before=None, died=None)
+            return Run(current, before=None, died=None, beside=beside)
         if earlier:
-            return Run(current, busy, before=earlier[0][1], died=len(silent))
+            return Run(current, earlier[0][1], died=len(silent), beside=beside)
         # Nobody said anything, or too many runs were read to know.
         all_read = len(runs) < _RUNS_READ
         return Run(
             current,
-            busy,
             before=None,
             died=len(silent) if all_read else None,
+            beside=beside,
         )
 
     def result(self, task_id: str) -> Any:
@@ -277,16 +281,16 @@ def _age(raw: Mapping[str, Any]) -> tuple[str, str]:
     return raw["created_at"], raw["id"]
 
 
-def _may_go_on(run: Mapping[str, Any], now: str) -> bool:
-    """Return whether a run is alive, as far as Mistral's clocks can tell.
+def _are_near(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Return whether a run waits for the one before, should that go on.
 
-    An older one never began, and gives way when it does; or it died, and
-    nobody has noticed yet.
+    One long before it has died, and nobody has noticed yet; or it never
+    began, and gives way when it does.
     """
-    began = clock.parse(run["created_at"])
-    return run["state"] == "RUNNING" and clock.parse(now) < clock.later(
-        began, memory.ALIVE_SECONDS
+    until = clock.later(
+        clock.parse(before["created_at"]), memory.ALIVE_SECONDS
     )
+    return clock.parse(after["created_at"]) < until
 
 
 def why_not_allowed(

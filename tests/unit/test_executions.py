@@ -301,8 +301,30 @@ class RunTest(base.BaseTestCase):
         self.assertIsNone(found.died)
 
     def test_run_that_was_replaced_is_not_current(self) -> None:
-        newer = standins.action_execution("newer", 40, "RUNNING")
+        newer = standins.action_execution("newer", 50, "RUNNING")
         self.assertFalse(self.ask(newer, self.me()).current)
+
+    def test_older_one_of_two_chains_goes_on(self) -> None:
+        for created in (30, 49):
+            newer = standins.action_execution("newer", created, "RUNNING")
+            found = self.ask(newer, self.me())
+            self.assertTrue(found.current)
+            self.assertEqual({"newer"}, found.beside)
+            newer["state"] = "ERROR"
+            self.assertEqual(set(), self.ask(newer, self.me()).beside)
+
+    def test_newer_one_of_two_chains_gives_way(self) -> None:
+        for name, created in (("older", 11), ("a", 30)):
+            older = standins.action_execution(name, created, "RUNNING")
+            self.assertFalse(self.ask(self.me(), older).current)
+            older["state"] = "ERROR"
+            self.assertTrue(self.ask(self.me(), older).current)
+
+    def test_run_that_never_began_is_not_waited_for(self) -> None:
+        older = standins.action_execution("older", 10, "RUNNING")
+        found = self.ask(self.me(), older)
+        self.assertTrue(found.current)
+        self.assertEqual(1, found.died)
 
     def test_run_that_mistral_gave_up_is_not_current(self) -> None:
         self.assertFalse(self.ask(self.me("ERROR")).current)
@@ -346,13 +368,47 @@ class ResultTest(base.BaseTestCase):
         self.assertEqual(100, len(session.asked))
 
     def test_unfinished_task_has_no_result(self) -> None:
-        for state in ("RUNNING", "ERROR"):
+        # One that goes on once more will have it again.
+        for state, wanted in (
+            ("RUNNING", errors.Unavailable),
+            ("DELAYED", errors.Unavailable),
+            ("ERROR", errors.Refused),
+        ):
             session: Any = self.tasks(1)
             session.answers["/tasks/t0"]["state"] = state
             error = self.assertRaises(
-                errors.Refused, executions.Executions(session).result, "t0"
+                wanted, executions.Executions(session).result, "t0"
             )
             self.assertIn("t0", str(error))
+
+    def test_first_of_two_results_counts(self) -> None:
+        first, second = {"state": "asked"}, {"state": "refused"}
+        late = {"again": "busy"}
+        for results, wanted in (
+            ([first, second], first),
+            ([late, "Heartbeat wasn't received.", first, second], first),
+            ([], None),
+        ):
+            executions._results.clear()
+            session: Any = self.tasks(1)
+            session.answers["/tasks/t0"]["result"] = results
+            found = executions.Executions(session).result("t0")
+            self.assertEqual(wanted, found)
+
+    def test_unfinished_tasks_of_a_name_come_oldest_first(self) -> None:
+        tasks = [
+            {"id": name, "name": of, "state": state, "created_at": created}
+            for name, of, state, created in (
+                ("c", "evacuate", "RUNNING", "2030-01-01 12:00:02"),
+                ("b", "evacuate", "DELAYED", "2030-01-01 12:00:01"),
+                ("a", "evacuate", "IDLE", "2030-01-01 12:00:01"),
+                ("d", "evacuate", "SUCCESS", "2030-01-01 12:00:00"),
+                ("e", "wait_for_state", "RUNNING", "2030-01-01 12:00:00"),
+            )
+        ]
+        asked = mistral(**{"/executions/e1/tasks": {"tasks": tasks}})
+        self.assertEqual(["a", "b", "c"], asked.unfinished("e1", "b"))
+        self.assertEqual([], mistral().unfinished("e1", "b"))
 
     def test_unknown_task_has_no_result(self) -> None:
         session: Any = self.tasks(0)
