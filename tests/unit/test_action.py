@@ -340,7 +340,7 @@ class ForgottenTest(ActionTestCase):
             standins.action_execution("a1", 40, "RUNNING"),
             *(
                 standins.action_execution(f"b{n}", 38 - n, result=said)
-                for n in range(7)
+                for n in range(executions._RUNS_READ - 1)
             ),
         )
         self.run_action(tiny, mistral.run("t1", "a1"))
