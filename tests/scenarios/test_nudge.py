@@ -5,23 +5,30 @@
 Only the cluster is a stand-in: what the agent does there is tested in one.
 """
 
+import contextlib
 import itertools
 import pathlib
+import sqlite3
 import tempfile
+import threading
 import time
 from typing import Any
 from unittest import mock
 import uuid
 
+from mistral_lib import actions
 from oslotest import base
 
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import incident
+from mistral_hostrecovery import notification
 from mistral_hostrecovery import parameters
+from mistral_hostrecovery import preparation
 from mistral_hostrecovery import reconciliation
 from mistral_hostrecovery import stuck
 from mistral_hostrecovery import trigger
 from tests.scenarios import test_scenarios
+from tests.scenarios import webhooks
 from tests.unit import pacemaker
 
 CLOUDS = """\
@@ -52,6 +59,7 @@ class TestNudge(base.BaseTestCase):
         super().setUp()
         harness = test_scenarios.the_harness()
         harness.new_cloud({"hosts": {"c1": FAILED, "c2": {}}})
+        self.harness = harness
         self.mistral = harness.mistral("mistral", "service")
         self.world = pacemaker.World("c1")
         directory = tempfile.TemporaryDirectory()
@@ -112,6 +120,41 @@ class TestNudge(base.BaseTestCase):
         )
         patched.start()
         self.addCleanup(patched.stop)
+
+    def hold_messages(self, event: str) -> threading.Event:
+        """The messages about an event are sent when the event here is set."""
+        release = threading.Event()
+        original = notification.Notify._perform
+
+        def perform(one: Any, call: Any) -> Any:
+            if one.event == event:
+                release.wait(SECONDS)
+            return original(one, call)
+
+        patched = mock.patch.object(notification.Notify, "_perform", perform)
+        patched.start()
+        self.addCleanup(patched.stop)
+        # Before: a test that fails must not leave its executor waiting.
+        self.addCleanup(release.set)
+        return release
+
+    def state_of(self, execution_id: str, name: str) -> str | None:
+        for task in self.mistral.tasks.list(execution_id):
+            if task.name == name:
+                return str(task.state)
+        return None
+
+    def wait_for_task(
+        self, execution_id: str, name: str, state: str | None = None
+    ) -> None:
+        """Wait until there is a task, or until it is in a state."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            found = self.state_of(execution_id, name)
+            if found and state in (None, found):
+                return
+            self.assertLess(time.monotonic(), deadline, f"{name}: {found}")
+            time.sleep(0.1)
 
     def note(self, execution_id: str) -> None:
         note = f"{execution_id} {int(time.time())}"
@@ -184,3 +227,158 @@ class TestNudge(base.BaseTestCase):
         self.wait_for(execution, "PAUSED")
         self.assertEqual({}, self.world.permanent["ctl2"])
         self.trigger.set_state(execution, "CANCELLED")
+
+    def test_lost_start_beside_a_task_that_goes_on(self) -> None:
+        release = self.hold_messages("started")
+        # The message about the start comes before it.
+        self.lose_start(3)
+        with webhooks.receiver({"status": 200}):
+            execution = self.start(fenced=True)
+            self.wait_for_task(execution, "notify_started", "RUNNING")
+            stuck = self.wait_until_stuck(execution)
+            self.assertEqual("task list_instances was never started", stuck)
+
+            self.look_after()
+
+            self.wait_for_task(execution, "list_instances", "SUCCESS")
+            # The message is not sent once more.
+            self.assertEqual(
+                "RUNNING", self.state_of(execution, "notify_started")
+            )
+            release.set()
+            found = self.wait_for(execution, "SUCCESS", "ERROR")
+        # It went on as far as it can.
+        self.assertIn("refused: gate maintenance", str(found.report))
+        tasks = [task.name for task in self.mistral.tasks.list(execution)]
+        self.assertEqual(len(tasks), len(set(tasks)), tasks)
+
+    def start_before_gate(self) -> tuple[str, threading.Event]:
+        """Return an execution whose gate is told when the event is set."""
+        release = self.hold_messages("paused")
+        execution = self.start(fenced=True, policy={"on_maintenance": "pause"})
+        self.wait_for_task(execution, "pause_recovery", "RUNNING")
+        return execution, release
+
+    def assert_waits_at_gate(self, execution: str) -> None:
+        self.wait_for(execution, "PAUSED")
+        self.assertIsNone(self.state_of(execution, "confirm_again"))
+        status = self.world.status["ctl1"]
+        self.assertIn(f"execution {execution} is paused (at a gate)", status)
+
+    def test_gate_that_is_reached_after_the_agent_died(self) -> None:
+        execution, release = self.start_before_gate()
+        time.sleep(1.1)
+        found = self.trigger.look(execution)
+        assert isinstance(found, incident.Execution)
+        self.assertEqual((None, incident.AHEAD), (found.stuck, found.gate))
+        self.trigger.set_state(execution, "PAUSED")
+        self.note(execution)
+
+        self.look_after()
+
+        self.assert_waits_at_gate(execution)
+        self.assertIn(cluster.NUDGED, self.world.permanent["ctl2"])
+        release.set()
+        self.wait_for_task(execution, "pause_recovery", "SUCCESS")
+
+        self.look_after()
+
+        self.assert_waits_at_gate(execution)
+        self.assertEqual({}, self.world.permanent["ctl2"])
+        # An operator has looked.
+        self.trigger.set_state(execution, "RUNNING")
+        self.wait_for_task(execution, "confirm_again")
+        self.trigger.set_state(execution, "CANCELLED")
+
+    def test_gate_that_is_reached_during_a_nudge(self) -> None:
+        execution, release = self.start_before_gate()
+        original = self.trigger.set_state
+        asked = []
+
+        def set_state(execution_id: str, state: str) -> None:
+            asked.append(state)
+            original(execution_id, state)
+            release.set()
+            self.wait_for_task(execution, "pause_recovery", "SUCCESS")
+
+        with (
+            mock.patch.object(stuck, "why_stuck", return_value="lost"),
+            mock.patch.object(self.trigger, "set_state", set_state),
+        ):
+            self.look_after()
+
+        self.assertEqual(["PAUSED"], asked)
+        self.assert_waits_at_gate(execution)
+        self.assertEqual({}, self.world.permanent["ctl1"])
+        self.trigger.set_state(execution, "CANCELLED")
+
+    def fail_once(self) -> None:
+        """The first run of list_instances asks for another one."""
+        original = preparation.ListInstances._perform
+        runs = itertools.count()
+
+        def perform(one: Any, call: Any) -> Any:
+            if next(runs):
+                return original(one, call)
+            return actions.Result(error={"again": "not yet"})
+
+        patched = mock.patch.object(
+            preparation.ListInstances, "_perform", perform
+        )
+        patched.start()
+        self.addCleanup(patched.stop)
+
+    def delay_retries(self, seconds: int) -> None:
+        text = self.harness._text
+        delayed = test_scenarios.harness.DELAY.sub(f"delay: {seconds}", text)
+        usual = test_scenarios.harness.DELAY.sub("delay: 0", text)
+        self.mistral.workbooks.update(delayed)
+        self.addCleanup(self.mistral.workbooks.update, usual)
+
+    def lose_retry(self) -> None:
+        """The job that runs a task again is deleted from the database."""
+        deadline = time.monotonic() + SECONDS
+        with contextlib.closing(
+            sqlite3.connect(self.harness.box.database, timeout=30)
+        ) as database:
+            while not database.execute(
+                "DELETE FROM scheduled_jobs_v2"
+                " WHERE func_name LIKE '%._continue_task'"
+            ).rowcount:
+                database.commit()
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+            database.commit()
+
+    def test_lost_retry_is_made_up_for(self) -> None:
+        delay = 4
+        patched = mock.patch.object(stuck, "DELAYED_SECONDS", delay + 2.0)
+        patched.start()
+        self.addCleanup(patched.stop)
+        self.delay_retries(delay)
+        self.fail_once()
+        execution = self.start(dry_run=True)
+        self.lose_retry()
+        deadline = time.monotonic() + SECONDS
+        while True:
+            found = self.trigger.look(execution)
+            assert isinstance(found, incident.Execution)
+            if found.revive:
+                break
+            self.assertLess(time.monotonic(), deadline, found)
+            time.sleep(0.5)
+        self.assertEqual("DELAYED", self.state_of(execution, "list_instances"))
+
+        lines = self.look_after()
+
+        run = found.revive.run
+        why = "the next run of task list_instances was never started"
+        self.assertIn(f"reviving action execution {run}: {why}", lines)
+        # Mistral misses its heartbeats, then its retry waits.
+        found = self.wait_for(execution, "SUCCESS", "ERROR")
+        self.assertEqual("SUCCESS", found.state)
+        tasks = {one.name: one for one in self.mistral.tasks.list(execution)}
+        runs = self.mistral.action_executions.list(tasks["list_instances"].id)
+        self.assertEqual(
+            ["ERROR", "SUCCESS"], sorted(one.state for one in runs)
+        )
