@@ -55,6 +55,34 @@ class EvacuateTest(EvacuationTestCase):
         self.assertEqual("asked", result["state"])
         self.assertEqual(["db", "web"], sorted(self.nova.asked))
 
+    def test_younger_of_two_tasks_waits_for_the_other(self) -> None:
+        self.mistral.line = ["t0", "t1"]
+        self.evacuate(beside=["t0"])
+        self.assertEqual([], self.nova.asked)
+
+    def test_past_the_deadline_it_waits_for_no_task(self) -> None:
+        self.mistral.line = ["t0", "t1"]
+        late = {**self.confirmed, "deadline": clock.stamp(ago(1))}
+        result = self.perform(
+            evacuation.Evacuate(late, "plan", clock.stamp(ago(60)))
+        )
+        self.assertEqual("refused", result["state"])
+        self.assertEqual([], self.nova.asked)
+
+    def test_oldest_of_two_tasks_doubts_what_the_other_did(self) -> None:
+        self.mistral.line = ["t1", "t2"]
+        told = {**self.evacuate(wave=1).error}
+        self.assertEqual(["t2"], told["beside"])
+        told.pop("again")
+        self.evacuate(**told)
+        self.assertEqual([], self.nova.asked)
+
+    def test_oldest_of_two_tasks_goes_on(self) -> None:
+        self.mistral.line = ["t1", "t2"]
+        result = self.evacuate(beside=["t2"])
+        self.assertEqual(["db", "web"], sorted(self.nova.asked))
+        self.assertEqual(["t2"], result["beside"])
+
     def test_what_the_plan_leaves_is_not_asked(self) -> None:
         self.planned(facts.verdict(recover=False))
         self.evacuate()
