@@ -12,6 +12,7 @@ from pathlib import Path
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 from lab import LabError
@@ -150,10 +151,14 @@ class Start:
             )
 
     def _keep(self) -> None:
-        """Written aside and renamed: it is there in full or not at all."""
-        aside = self._prepared.with_name(f"making-{self._prepared.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        """Written aside and renamed: it is there in full or not at all.
+
+        A lab in another network may be doing the same.
+        """
+        self._prepared.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(
+            tempfile.mkdtemp(prefix="making-", dir=self._prepared.parent)
+        )
         for name in ("keystone", "glance"):
             shutil.copytree(self._run.path / name, aside / name)
         for host in self._hosts:
@@ -163,7 +168,11 @@ class Start:
             kept.mkdir(parents=True)
             shutil.copy(identity, kept)
         database.keep(self._run, self._processes, aside / "mariadb")
-        aside.rename(self._prepared)
+        try:
+            aside.rename(self._prepared)
+        except OSError:
+            # The other one was first.
+            shutil.rmtree(aside)
         known = sorted(
             self._prepared.parent.glob("prepared-*"),
             key=lambda directory: directory.stat().st_mtime,
