@@ -141,6 +141,12 @@ class HostRecoveryAction(actions.Action):
         )
         if not here.task_execution_id:
             return Call(stopwatch, mistral, execution)
+        if execution and execution.state in executions.FINAL:
+            # Mistral goes on with the retries of one that has ended.
+            raise errors.Refused(
+                f"execution {execution.id} has ended ({execution.state}): what"
+                " is left needs a new one"
+            )
         ids = here.task_execution_id, here.action_execution_id
         run = mistral.run(*ids)
         # One that began after this look sees this run, and ends at once.

@@ -5,7 +5,7 @@
 It looks at Nova, lets :mod:`progress` decide, and acts on that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -95,6 +95,12 @@ class Evacuate(action.HostRecoveryAction):
         nova = call.cloud()
 
         here = {i.id: i for i in nova.instances(self.host["host"])}
+        deaths = memory_module.Deaths.from_dict(call.carried)
+        changed = (
+            nova.changed_instances(observation.since(made))
+            if deaths.at
+            else {}
+        )
         facts_at = call.stopwatch.elapsed()
         records = nova.migrations(self.host["host"], evacuations_only=True)
         services = nova.services()
@@ -102,9 +108,16 @@ class Evacuate(action.HostRecoveryAction):
             clock.now(), progress.group(records), fencing.lost(services)
         )
         known = self._remember(call, settings, facts)
-        deaths = memory_module.Deaths.from_dict(call.carried)
-        order = [v for v in scope if v.instance in here]
-        known, deaths = _doubt(known, deaths, order, facts, settings)
+        # What has not changed since the plan looked the same to each of them.
+        plain = {
+            v.instance
+            for v in scope
+            if v.instance in here
+            and v.instance not in changed
+            and _is_plain(v, here[v.instance], known, facts)
+        }
+        names = [v.instance for v in scope]
+        known, deaths = _doubt(known, deaths, names, plain, facts, settings)
         facts = dataclasses.replace(facts, memory=known.current(facts.now))
         steps = {
             v.instance: progress.next_step(
@@ -279,14 +292,16 @@ class Evacuate(action.HostRecoveryAction):
 def _doubt(
     known: memory_module.Memory,
     deaths: memory_module.Deaths,
-    order: Sequence[model.Verdict],
+    order: Sequence[str],
+    plain: Collection[str],
     facts: progress.Facts,
     settings: policy.Policy,
 ) -> tuple[memory_module.Memory, memory_module.Deaths]:
     """Return whom runs that died may have asked, and what stays unknown.
 
     :param known: also what was in doubt once, and is no more.
-    :param order: instances that are still on the host, as they are asked.
+    :param order: all instances of the wave, as they are asked.
+    :param plain: those that each of the runs would have asked in its turn.
     """
     at = deaths.at
     if at is None:
@@ -298,22 +313,21 @@ def _doubt(
         names = {memory_module.EVERYBODY}
         until = clock.later(at, memory_module.ALIVE_SECONDS)
     else:
-        names = memory_module.unseen(
-            [v.instance for v in order],
-            {v.instance for v in order if _is_plain(v, known, facts)},
-            deaths.runs,
-            batch.SENDERS,
-        )
+        names = memory_module.unseen(order, plain, deaths.runs, batch.SENDERS)
         deaths = memory_module.Deaths()
     return known.doubting(names, until, facts.newest), deaths
 
 
 def _is_plain(
-    verdict: model.Verdict, known: memory_module.Memory, facts: progress.Facts
+    verdict: model.Verdict,
+    seen: model.Instance,
+    known: memory_module.Memory,
+    facts: progress.Facts,
 ) -> bool:
-    """Return whether every run was sure to ask this one, in its turn."""
+    """Return whether nothing kept a run from asking for it in its turn."""
     return (
         verdict.first != states.CONFIRM
+        and not (seen.task_state or "").startswith("rebuild")
         and verdict.instance not in facts.evacuations
         and verdict.instance not in known.unclear
         and verdict.instance not in known.refused

@@ -31,6 +31,9 @@ _STEPS = 12
 #: So many nudges that may not be over fit into one attribute.
 _NOTES = 5
 
+#: Seconds until an execution whose nudge may not be over is nudged again.
+_NUDGE_AGAIN = 45.0
+
 #: Longest text that is shown or logged, in characters.
 _LENGTH = 900
 
@@ -268,7 +271,10 @@ class Pass:
         """
         local = self._pacemaker.local
         noted = self._notes.setdefault(local, {})
-        if execution not in noted and len(noted) >= _NOTES:
+        age = time.time() - noted.get(execution, 0)
+        full = execution not in noted and len(noted) >= _NOTES
+        # A pause that Mistral took and did not answer may be on its way.
+        if full or age < _NUDGE_AGAIN:
             raise errors.Refused(f"cannot be nudged yet: {why}")
         self._log(f"nudging execution {execution}: {why}")
         noted[execution] = int(time.time())

@@ -19,8 +19,9 @@ Shown = Mapping[str, Any]
 #: After so many seconds without a change the start of a task was lost.
 STUCK_SECONDS = 45.0
 
-#: After so many seconds the retry of a task was lost; they are 2 s apart.
-DELAYED_SECONDS = 60.0
+#: After so many seconds the retry of a task was lost. They are 2 s apart, and
+#: Mistral's default is to look for those of a dead engine after 60 s.
+DELAYED_SECONDS = 120.0
 
 #: Says that a gate is closed; then it pauses the execution.
 GATE = "pause_recovery"
@@ -82,19 +83,21 @@ def overdue(
     :param now: by Mistral's clock.
     :raises ValueError: it is not known when things changed.
     """
-    tasks = list(tasks)
     if execution.get("state") != "RUNNING":
         return []
-    # Mistral resumes a paused execution in which a run goes on again: nothing
-    # but the gate itself is set going while that may pause it.
-    ahead = gate(tasks) is not None
-    return [
+    going = [task for task in tasks if not _is_final(task)]
+    lost = [
         task
-        for task in tasks
+        for task in going
         if task.get("state") == "DELAYED"
-        and (not ahead or task.get("name") == GATE)
         and _is_old(task, now, DELAYED_SECONDS)
     ]
+    # Mistral resumes a paused execution in which a run goes on again: what
+    # else goes on might come to the gate meanwhile, and it would be skipped.
+    if len(lost) < len(going):
+        return []
+    # Nor is anything set going beside the gate itself.
+    return [task for task in lost if task.get("name") == GATE] or lost
 
 
 def revival(task: Shown, runs: Iterable[Shown]) -> incident.Revive | None:

@@ -9,6 +9,10 @@ Mistral says about them::
     python3 -m tests.chaos run --trials 100 --workers 3 --results FILE
     python3 -m tests.chaos table FILE
 
+And where it does not end by itself, does it with what the operator is told?
+
+    python3 -m tests.chaos outage all --seconds 180
+
 ==============  ============================================================
 ``matrix``      what is hit, where and how; trials from a seed (pure)
 ``judge``       what was seen in, what was wrong out (pure)
@@ -17,5 +21,7 @@ Mistral says about them::
 ``simulated``   real Mistral, broker and database; simulated Nova
 ``real``        everything real but the hypervisor
 ``trial``       one trial
+``outages``     what an operator ends, and how (pure)
+``operating``   where outages happen, and the operator's commands
 ==============  ============================================================
 """

@@ -17,7 +17,9 @@ from typing import Any
 from lab import cluster
 from lab import layout
 from lab import mistral
+from tests.chaos import judge
 from tests.chaos import matrix
+from tests.chaos import outages
 from tests.chaos import results
 
 ON = ("simulated", "real", "cluster")
@@ -59,6 +61,57 @@ def short(arguments: argparse.Namespace) -> int:
     ]
     real = ["run", "--short", "real", "--on", "cluster", *common]
     return _beside([real, *shares])
+
+
+def outage(arguments: argparse.Namespace) -> int:
+    """Play outages, each in a lab of its own, and add them to the results."""
+    directory = Path(tempfile.mkdtemp(prefix="hostrecovery-chaos-"))
+    mistral.own_network(directory)
+    good = [
+        _play_outage(one, arguments, directory)
+        for one in outages.chosen(arguments.name)
+    ]
+    _remove_empty(directory)
+    return 0 if all(good) else 1
+
+
+def _play_outage(
+    one: outages.Outage, arguments: argparse.Namespace, directory: Path
+) -> bool:
+    """Return whether it went as it should."""
+    # Only in a network of its own.
+    from tests.chaos import operating
+    from tests.chaos import trial
+
+    stage = operating.Operating(directory)
+    try:
+        stage.begin(one)
+        result = trial.run(
+            stage,
+            outages.as_trial(one, arguments.seconds),
+            directory / f"wrong-{one.name}",
+            judge.PATIENCE + arguments.seconds,
+        )
+        lines = sorted(stage.told + stage.notes())
+    finally:
+        stage.close()
+    if None not in (result["seconds"], stage.over_at, stage.hit_at):
+        lasted = stage.over_at - stage.hit_at
+        after = result["seconds"] - result["hit_after"] - lasted
+        result["seconds_after"] = round(after, 1)
+    result["wrong"] += outages.what_is_unexpected(one, result)
+    known = {"commit": _commit(), "away": arguments.seconds}
+    results.append(arguments.results, result | known)
+    print(
+        f"{one.name}: {one.what}, for {arguments.seconds:.0f} s:"
+        f" {result['seconds']} s, of them {result.get('seconds_after')} s"
+        f" after it; executions ended in {', '.join(result['ended_in'])}",
+        *(f"WRONG {line}" for line in result["wrong"]),
+        *lines,
+        sep="\n    ",
+        flush=True,
+    )
+    return not result["wrong"]
 
 
 def table(arguments: argparse.Namespace) -> int:
@@ -201,6 +254,11 @@ def main() -> int:
         one.add_argument("--results", type=Path, default=Path(os.devnull))
         if name == "run":
             _add_choices(one)
+    one = commands.add_parser("outage", help="play what operators end")
+    one.add_argument("name", help='one of outages.py, or "all"')
+    one.add_argument("--seconds", type=float, default=30.0, help="it lasts")
+    one.add_argument("--results", type=Path, default=Path(os.devnull))
+    one.set_defaults(call=outage)
     one = commands.add_parser("table", help="what results amount to")
     one.add_argument("files", type=Path, nargs="+")
     one.set_defaults(call=table)

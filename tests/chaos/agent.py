@@ -62,9 +62,30 @@ class Agent:
         self._world.now = int(time.time())
         self._world.fence(self._host)
         self.lines = []
+        self.go_on()
+
+    def go_on(self) -> None:
         self._over.clear()
         self._thread = threading.Thread(target=self._passes, daemon=True)
         self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._wake.set()
+        if self._thread:
+            self._thread.join()
+
+    def runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def execution(self) -> str | None:
+        """Return the id of the execution that it takes care of."""
+        found = self._world.incident(self._host)
+        return found and found.execution
+
+    def status(self) -> str:
+        """Return what operators are told, "" if nothing."""
+        return self._world.status.get(CONTROLLER, "")
 
     def look(self) -> None:
         """Make the next pass now."""
@@ -83,10 +104,7 @@ class Agent:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)
-        self._over.set()
-        self._wake.set()
-        if self._thread:
-            self._thread.join()
+        self.stop()
         return self._world.incident(self._host) is None
 
     def _passes(self) -> None:

@@ -50,6 +50,9 @@ class Seen:
     #: Nova itself was hit: it may have lost an evacuation that it accepted,
     #: and then an instance may stay behind, if the report says so.
     nova_was_hit: bool = False
+    #: An execution was lost or cancelled: no report tells of what it had
+    #: recovered.
+    report_was_lost: bool = False
 
 
 def what_is_wrong(seen: Seen) -> list[str]:
@@ -118,15 +121,18 @@ def _reports(seen: Seen, told: Mapping[str, Mapping[str, Any]]) -> list[str]:
     wrong = [
         f"report: an execution ended in {state} without one"
         for state, report in seen.executions
-        if state in FINAL and report is None
+        if state in FINAL
+        and report is None
+        and not (state == "CANCELLED" and seen.report_was_lost)
     ]
     for one in seen.instances:
         outcome = told.get(one.name)
+        is_away = one.host != seen.failed_host
         if outcome is None:
-            wrong.append(f"report: nothing about {one.name}")
+            if not (seen.report_was_lost and is_away):
+                wrong.append(f"report: nothing about {one.name}")
             continue
         recovered = outcome["outcome"] == "recovered"
-        is_away = one.host != seen.failed_host
         if recovered != is_away:
             wrong.append(
                 f"report: {one.name} is said to be {outcome['outcome']}"

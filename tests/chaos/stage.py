@@ -57,7 +57,8 @@ LEFT = (
 )
 
 UNFINISHED = """
-    SELECT COUNT(*), COALESCE(SUM(state IN ('SUCCESS', 'ERROR')), 0)
+    SELECT COUNT(*),
+           COALESCE(SUM(state IN ('SUCCESS', 'ERROR', 'CANCELLED')), 0)
     FROM workflow_executions_v2
 """
 
@@ -70,6 +71,8 @@ class Stage:
     sees_requests = False
     #: Targets that are Nova's as well as Mistral's.
     hits_nova: tuple[str, ...] = ()
+    #: Targets with which Mistral loses what it knows of a recovery.
+    loses_reports: tuple[str, ...] = ()
     #: The host that fails.
     failed = "c1"
 

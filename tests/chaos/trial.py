@@ -17,11 +17,15 @@ USUAL = 40.0
 
 
 def run(
-    stage: stage_module.Stage, trial: matrix.Trial, evidence: Path
+    stage: stage_module.Stage,
+    trial: matrix.Trial,
+    evidence: Path,
+    patience: float = judge.PATIENCE,
 ) -> dict[str, Any]:
     """Return what became of it, as a line of the results.
 
     :param evidence: a directory that is made if anything is wrong.
+    :param patience: how many seconds more than usual it may take.
     """
     stage.prepare(trial)
     began = time.monotonic()
@@ -30,7 +34,7 @@ def run(
     waits = trial.point in matrix.EVACUATE and stage.sees_requests
     if trial.target != matrix.NOTHING and not waits:
         aim.start()
-    limit = began + USUAL + judge.PATIENCE
+    limit = began + USUAL + patience
     seconds = None
     while not stage.ended() and time.monotonic() < limit:
         # The agent sees it only when it looks the next time.
@@ -60,6 +64,7 @@ def run(
         seconds,
         closed,
         nova_was_hit=trial.target in stage.hits_nova,
+        report_was_lost=trial.target in stage.loses_reports,
     )
     wrong = judge.what_is_wrong(seen)
     if wrong and not evidence.exists():

@@ -2,6 +2,9 @@
 
 """Requests that a case file cannot hold."""
 
+from collections.abc import Callable
+import time
+
 from mistralclient.api import base as mistral_client
 from oslotest import base
 
@@ -40,6 +43,45 @@ class TestRequests(base.BaseTestCase):
             {"search_opts": HOST, "on_shared_storage": True, "fence": True}
         )
         self.assertIn("fence", said)
+
+    def test_a_cancelled_execution_asks_nothing_more(self) -> None:
+        """Mistral itself goes on with the retries of a task."""
+        harness = test_scenarios.the_harness()
+        down = {"state": "down", "forced_down": True, "powered": False}
+        cloud = harness.new_cloud(
+            {
+                "hosts": {"c1": down, "c2": {}, "c3": {}},
+                "shared_storage": True,
+                "instances": [{"name": "vm", "host": "c1", "count": 20}],
+                "settings": {"spawn": 0.2},
+            }
+        )
+        log = harness._server.app.log
+        mistral = harness.mistral("mistral", "service")
+        started = mistral.executions.create(
+            "host_recovery.recover",
+            workflow_input={
+                "search_opts": HOST,
+                "on_shared_storage": True,
+                "fenced": True,
+                "policy": {"max_in_flight": 2},
+            },
+        )
+        self.wait_until(lambda: log.counts()["evacuate"] == 2)
+        mistral.executions.update(started.id, "CANCELLED")
+        # A run that has begun may go on for a moment.
+        time.sleep(2)
+
+        # The two are done, and the next ones would be asked.
+        cloud.clock.advance(30)
+        time.sleep(5)
+        self.assertEqual(2, log.counts()["evacuate"])
+
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not reached():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
 
     def test_host_is_owned_by_a_running_execution(self) -> None:
         harness = test_scenarios.the_harness()

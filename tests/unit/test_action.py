@@ -2,6 +2,7 @@
 """What all actions share: when they run, and what their results mean."""
 
 from collections.abc import Callable
+import dataclasses
 import datetime
 import inspect
 from typing import Any
@@ -257,6 +258,15 @@ class BeginTest(ActionTestCase):
             self.assertEqual(total, carried["dead_runs"])
             age = clock.now() - clock.parse(carried["dead_run_at"])
             self.assertLess(age, datetime.timedelta(seconds=5))
+
+    def test_an_execution_that_has_ended_does_nothing_more(self) -> None:
+        """Mistral goes on with the retries of one that was cancelled."""
+        for state in executions.FINAL:
+            ended = dataclasses.replace(execution(), state=state)
+            result = self.run_action(self.tiny, owner=ended)
+            self.assertEqual("refused", result["state"])
+            self.assertIn(f"e1 has ended ({state})", result["reason"])
+        self.assertEqual([], self.tiny.calls)
 
     def test_superseded_run_does_nothing(self) -> None:
         run = executions.Run(current=False, before=None, died=0)

@@ -287,6 +287,21 @@ class DoubtTest(EvacuationTestCase):
         self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
         self.assertEqual(doubted | {refused}, set(result.error["unclear"]))
 
+    def test_what_a_dead_run_may_have_passed_over_does_not_count(self) -> None:
+        """Its owner had begun something, or it has changed since the plan."""
+        names = self.many()
+        rebuilt, changed, restored, *others = names
+        self.nova.here[0] = dataclasses.replace(
+            self.nova.here[0], task_state="rebuilding"
+        )
+        self.nova.changed = {changed: facts.instance(id=changed)}
+        # Nova lists it again later.
+        del self.nova.here[2]
+        result = self.evacuate(**self.dead(25))
+        self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
+        doubted = {rebuilt, changed, restored, *others[: batch.SENDERS]}
+        self.assertEqual(doubted, set(result.error["unclear"]))
+
     def test_a_death_shortens_no_doubt(self) -> None:
         self.many()
         until = clock.stamp(ago(-90))

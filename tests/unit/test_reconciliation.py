@@ -968,8 +968,13 @@ class NudgeTest(base.BaseTestCase):
         at_call(world, "set PAUSED", fail, done=False)
         pacemaker.run_pass(world)
         self.assertIn(cluster.NUDGED, world.permanent["ctl1"])
+        # Not at once: pauses that nobody answers would pile up.
         pacemaker.run_pass(world)
         (one,) = world.executions.values()
+        self.assertIsNotNone(one.stuck)
+        self.assertIn("cannot be nudged yet", world.status["ctl1"])
+        world.later(45)
+        pacemaker.run_pass(world)
         self.assertIsNone(one.stuck)
         self.assertEqual({}, world.permanent["ctl1"])
 

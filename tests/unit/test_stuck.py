@@ -112,10 +112,13 @@ GATES: list[tuple[list[dict[str, Any]], str | None]] = [
 
 #: state of the execution, tasks, seconds since START, names of the overdue
 OVERDUE: list[tuple[str, list[dict[str, Any]], float, list[str]]] = [
-    ("RUNNING", [task("DELAYED")], 61, ["evacuate"]),
-    ("RUNNING", [task("DELAYED")], 60, []),
-    ("RUNNING", [task("DELAYED", updated_at=LATER)], 90, []),
-    ("RUNNING", [task("DELAYED", updated_at=LATER)], 91, ["evacuate"]),
+    ("RUNNING", [task("DELAYED")], 121, ["evacuate"]),
+    ("RUNNING", [task("DELAYED")], 120, []),
+    ("RUNNING", [task("DELAYED", updated_at=LATER)], 150, []),
+    ("RUNNING", [task("DELAYED", updated_at=LATER)], 151, ["evacuate"]),
+    # What goes on could come to the gate meanwhile.
+    ("RUNNING", [task("DELAYED"), task("RUNNING")], 9999, []),
+    ("RUNNING", [task("DELAYED"), task("IDLE")], 9999, []),
     ("RUNNING", [task("RUNNING"), task("IDLE"), left("SUCCESS")], 9999, []),
     ("PAUSED", [task("DELAYED")], 9999, []),
     ("SUCCESS", [task("DELAYED")], 9999, []),

@@ -596,7 +596,7 @@ class LookTest(TriggerCase):
         )
 
     def test_lost_retry(self) -> None:
-        date = email.utils.format_datetime(facts.at(61), usegmt=True)
+        date = email.utils.format_datetime(facts.at(121), usegmt=True)
         delayed = task("DELAYED")
         # Not before.
         self.look(delayed, state="RUNNING")
