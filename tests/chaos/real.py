@@ -38,7 +38,7 @@ INSTANCES = (
 SPAWN_SECONDS = 2
 #: A recovery that Nova does not finish is to end within a trial.
 ENVIRONMENT = "chaos"
-POLICY = {"deadline": 150}
+POLICY = {"deadline": 185}
 SECONDS = 120
 
 #: Evacuation records of instances that are not deleted.
