@@ -115,8 +115,7 @@ def _play_outage(
 
 
 def table(arguments: argparse.Namespace) -> int:
-    read = results.read(arguments.files)
-    print(results.table(read), results.points(read), sep="\n\n")
+    print(results.told(results.read(arguments.files)))
     return 0
 
 

@@ -53,6 +53,30 @@ def percentile(values: list[float], percent: int) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
+def told(results: list[Mapping[str, Any]]) -> str:
+    """Return what documents tell about the trials."""
+    commits = sorted({one["commit"] for one in results})
+    seeds = sorted({one["seed"] for one in results})
+    days = sorted({one["at"][:10] for one in results})
+    lost = sum(one.get("expired") or 0 for one in results)
+    nudges = sum(one["nudges"] for one in results)
+    return "\n\n".join(
+        [
+            table(results),
+            "How often each was hit at each point:",
+            points(results),
+            f"Mistral gave up {lost} runs of actions in these trials; after"
+            " that an execution goes on without the token and the project of"
+            " whoever started it. Executions were nudged"
+            f" {nudges} times where the agent's passes were counted.",
+            f"Commits {', '.join(commits)}; seeds"
+            f" {', '.join(map(str, seeds))}; {days[0]} to {days[-1]};"
+            " Mistral 23.0, Nova 34.0, Pacemaker 2.1.5, RabbitMQ 3.10,"
+            " MariaDB 10.11; two cores, several labs at once.",
+        ]
+    )
+
+
 def table(results: list[Mapping[str, Any]]) -> str:
     """Return what the trials amount to, as reStructuredText."""
     hit = counted(results)

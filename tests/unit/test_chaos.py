@@ -15,6 +15,8 @@ from tests.chaos import judge
 from tests.chaos import matrix
 from tests.chaos import results
 
+ROOT = pathlib.Path(__file__).parents[2]
+
 WEB = judge.Instance(
     name="web",
     wanted="recover",
@@ -142,6 +144,11 @@ def result(**changes: Any) -> dict[str, Any]:
 
 
 class TestResults(base.BaseTestCase):
+    def test_what_is_kept_is_in_the_documents(self) -> None:
+        kept = results.read([ROOT / "tests/chaos/results.jsonl"])
+        told = (ROOT / "docs/durability_table.inc").read_text()
+        self.assertEqual(told, f"{results.told(kept)}\n")
+
     def test_kept_in_a_file(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             file = pathlib.Path(directory, "results")
