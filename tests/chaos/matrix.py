@@ -140,14 +140,17 @@ def _spared(point: str) -> int:
 
 #: What the short form hits beside a simulated Nova, each at each of ...
 SHORT_TARGETS = (*SINGLE, "engine and executor")
-#: ... these points.
+#: ... these points: one in each phase of a recovery, and around the writes.
 SHORT_POINTS = (
     REQUEST,
-    *(f"in {task}" for task in TASKS),
+    "in confirm_failed_host",
+    "in plan_recovery",
+    "in isolate_host",
     UNSENT,
     UNANSWERED,
-    BETWEEN_TASKS,
+    "in wait_for_state",
     BETWEEN_WAVES,
+    "in report_recovery",
 )
 #: And what it hits where everything is real.
 SHORT_REAL = (

@@ -123,6 +123,18 @@ class TestMatrix(base.BaseTestCase):
         hit = {(t.target, t.point) for t in drawn[:cells]}
         self.assertEqual(cells, len(hit))
 
+    def test_the_short_form_hits_each_once_whoever_shares_it(self) -> None:
+        whole = matrix.short(3)
+        cells = {(one.target, one.point) for one in whole}
+        self.assertEqual(len(whole), len(cells))
+        wanted = len(matrix.SHORT_TARGETS) * len(matrix.SHORT_POINTS)
+        self.assertEqual(wanted, len(cells))
+        shares = [matrix.short(3, n, 4) for n in range(4)]
+        self.assertCountEqual(whole, itertools.chain(*shares))
+        real = matrix.short_real(3)
+        hit = [(one.target, one.point) for one in real]
+        self.assertEqual(list(matrix.SHORT_REAL), hit)
+
     def test_some_are_left_alone(self) -> None:
         calm = [t for t in self.first(1) if t.target == matrix.NOTHING]
         self.assertGreater(len(calm), 20)
