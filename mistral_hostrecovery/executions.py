@@ -70,6 +70,8 @@ class Run:
     died: int | None
     #: Runs that began after this one and go on.
     beside: Collection[str] = frozenset()
+    #: What ended the task before this run began, None if nothing did.
+    ended: Mapping[str, Any] | None = None
 
 
 class Executions:
@@ -128,6 +130,9 @@ class Executions:
                 beside |= {other["id"]} if running else set()
             else:
                 current = current and not (near and running)
+        for other in others:
+            if other["state"] == "SUCCESS" and (ended := _said(other)):
+                return Run(current, before=None, died=0, ended=ended)
         said = [(r["created_at"], _said(r)) for r in others]
         spoke = [s for s in said if not (s[1] or {}).get("did_nothing")]
         # Of runs that cannot be told from each other a silent one counts as

@@ -268,6 +268,14 @@ class BeginTest(ActionTestCase):
             self.assertIn(f"e1 has ended ({state})", result["reason"])
         self.assertEqual([], self.tiny.calls)
 
+    def test_what_ended_its_task_is_said_again(self) -> None:
+        said = {"state": "done", "wave": 1}
+        run = executions.Run(True, before=None, died=0, ended=said)
+        result = self.run_action(self.tiny, run)
+        self.assertTrue(result.is_success())
+        self.assertEqual(said, result.data)
+        self.assertEqual([], self.tiny.calls)
+
     def test_superseded_run_does_nothing(self) -> None:
         run = executions.Run(current=False, before=None, died=0)
         result = self.run_action(self.tiny, run)

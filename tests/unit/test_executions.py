@@ -300,6 +300,13 @@ class RunTest(base.BaseTestCase):
         self.assertIsNone(found.before)
         self.assertIsNone(found.died)
 
+    def test_the_task_may_have_ended_before(self) -> None:
+        said = {"state": "asked"}
+        ended = standins.action_execution("ended", 20, "SUCCESS", result=said)
+        again = standins.action_execution("again", 10, result={"again": "x"})
+        self.assertEqual(said, self.ask(self.me(), ended, again).ended)
+        self.assertIsNone(self.ask(self.me(), again).ended)
+
     def test_run_that_was_replaced_is_not_current(self) -> None:
         newer = standins.action_execution("newer", 50, "RUNNING")
         self.assertFalse(self.ask(newer, self.me()).current)

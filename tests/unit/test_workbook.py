@@ -26,7 +26,7 @@ FAIL = 'fail(msg="<% $.report.reason %>")'
 GO_ON = {
     "pause_recovery": ['pause(msg="<% $.pause_reason %>")', "confirm_again"],
     "enable_reserved_hosts": ["evacuate"],
-    "notify_finished": [{FAIL: "<% $.failed %>"}],
+    "notify_finished": [FAIL],
 }
 
 #: A branch beside the recovery, with nothing after it.
@@ -92,6 +92,7 @@ def steps(clause: list[Any]) -> list[tuple[str, str | None]]:
 
 def taken(clause: list[Any], variables: dict[str, Any]) -> list[str]:
     """Return where a clause leads to as Mistral would decide."""
+    variables = {"repeated": False, **variables}
     return [
         name
         for name, condition in steps(clause)
@@ -102,7 +103,7 @@ def taken(clause: list[Any], variables: dict[str, Any]) -> list[str]:
 def situations(clause: list[Any]) -> list[dict[str, Any]]:
     """Return every combination of what the conditions look at."""
     text = " ".join(str(condition) for _, condition in steps(clause))
-    names = sorted(set(re.findall(r"\$\.([a-z_]+)", text)))
+    names = sorted(set(re.findall(r"\$\.([a-z_]+)", text)) - {"repeated"})
     return [
         dict(zip(names, values, strict=True))
         for values in itertools.product(*(DOMAINS[name] for name in names))
@@ -312,7 +313,9 @@ class WorkbookTest(base.BaseTestCase):
                 for key, said in tasks()["confirm_again"]["publish"].items()
             }
             wanted = result if host == "new" else before
-            self.assertEqual({"host": wanted, "reason": reason}, found)
+            self.assertEqual(
+                {"host": wanted, "reason": reason, "repeated": False}, found
+            )
 
 
 @ddt.ddt
@@ -339,7 +342,8 @@ class TaskTest(base.BaseTestCase):
     def test_its_error_is_reported(self, name: str) -> None:
         task = tasks()[name]
         if name in GO_ON:
-            self.assertEqual(GO_ON[name], task["on-complete"])
+            leads_to = taken(task["on-complete"], {"failed": True})
+            self.assertEqual(GO_ON[name], leads_to)
             self.assertNotIn("on-error", task)
             return
         if name in (REPORT, BESIDE):
@@ -357,6 +361,21 @@ class TaskTest(base.BaseTestCase):
         for situation in situations(clause):
             found = [s for s in taken(clause, situation) if s != BESIDE]
             self.assertEqual(1, len(found), situation)
+
+    @ddt.data(*TASKS)
+    def test_nothing_follows_it_a_second_time(self, name: str) -> None:
+        task = tasks()[name]
+        clauses = [task.get(key, []) for key in ("on-success", "on-complete")]
+        for clause in clauses:
+            for situation in situations(clause):
+                again = {**situation, "repeated": True}
+                self.assertEqual([], taken(clause, again), situation)
+        if any(clauses) and name != "notify_finished":
+            said = task["publish"]["repeated"]
+            said = said.replace("task().result", "$.result")
+            for result, wanted in (({}, False), ([{}, {}], True)):
+                found = expressions.evaluate(said, {"result": result})
+                self.assertIs(wanted, found)
 
     @ddt.data(*TASKS)
     def test_where_it_leads_exists(self, name: str) -> None:
