@@ -139,7 +139,7 @@ def _spared(point: str) -> int:
 
 
 #: What the short form hits beside a simulated Nova, each at each of ...
-SHORT_TARGETS = (*SINGLE, "engine and executor")
+SHORT_TARGETS = SINGLE
 #: ... these points: one in each phase of a recovery, and around the writes.
 SHORT_POINTS = (
     REQUEST,
