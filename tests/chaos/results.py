@@ -4,12 +4,16 @@
 
 from collections.abc import Iterable, Mapping
 import json
+import math
 import os
 from pathlib import Path
 import statistics
 from typing import Any
 
 from tests.chaos import matrix
+
+#: What is not known for want of trials.
+_NONE = math.nan
 
 
 def append(file: Path, result: Mapping[str, Any]) -> None:
@@ -49,7 +53,7 @@ def bound(trials: int) -> float:
 
 def percentile(values: list[float], percent: int) -> float:
     if len(values) < 2:
-        return values[0] if values else float("nan")
+        return values[0] if values else _NONE
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
@@ -95,7 +99,7 @@ def table(results: list[Mapping[str, Any]]) -> str:
         + ("added, median", "95 %", "most")
     ]
     for cloud, calm in undisturbed.items():
-        usual = statistics.median(calm) if calm else 0.0
+        usual = percentile(calm, 50)
         mine = [one for one in hit if one["cloud"] == cloud]
         for target in _targets(mine):
             some = [one for one in mine if one["target"] == target]
@@ -107,8 +111,9 @@ def table(results: list[Mapping[str, Any]]) -> str:
     for cloud, calm in undisturbed.items():
         lines.append(
             f"Undisturbed, {cloud}: {len(calm)} recoveries, median"
-            f" {percentile(calm, 50):.0f} s, 95 % {percentile(calm, 95):.0f}"
-            f" s, longest {max(calm, default=float('nan')):.0f} s."
+            f" {_seconds(percentile(calm, 50))}, 95 %"
+            f" {_seconds(percentile(calm, 95))}, longest"
+            f" {_seconds(max(calm, default=_NONE))}."
         )
     good = sum(not one["wrong"] for one in hit)
     lines += [
@@ -156,10 +161,14 @@ def _row(
         name,
         str(len(results)),
         *map(str, kinds),
-        f"{percentile(added, 50):.0f} s",
-        f"{percentile(added, 95):.0f} s",
-        f"{max(added, default=float('nan')):.0f} s",
+        _seconds(percentile(added, 50)),
+        _seconds(percentile(added, 95)),
+        _seconds(max(added, default=_NONE)),
     )
+
+
+def _seconds(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:.0f} s"
 
 
 def _simple_table(rows: list[tuple[str, ...]]) -> str:
