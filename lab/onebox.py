@@ -64,6 +64,7 @@ event_definitions_cfg_file = {directory}/events.yaml
 driver = noop
 [database]
 connection = sqlite:///{directory}/mistral.sqlite
+retry_interval = 1
 [keystone_authtoken]
 www_authenticate_uri = {auth_url}
 auth_url = {auth_url}

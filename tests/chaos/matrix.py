@@ -157,7 +157,7 @@ SHORT_REAL = (
     ("nova-api", "in evacuate"),
     ("nova-conductor", "in evacuate"),
     ("destination", "in wait_for_state"),
-    ("controller of the agent", REQUEST),
+    ("controller of the agent", "in wait_for_state"),
     ("all controllers", "in wait_for_state"),
 )
 
