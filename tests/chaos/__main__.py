@@ -3,7 +3,7 @@
 """`python3 -m tests.chaos --help`"""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import contextlib
 import itertools
 import os
@@ -14,6 +14,7 @@ import tempfile
 import time
 from typing import Any
 
+from lab import LabError
 from lab import cluster
 from lab import layout
 from lab import mistral
@@ -30,17 +31,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers == 1:
         return _run(arguments, _chosen(arguments))
     share = -(-arguments.trials // arguments.workers)
+    common = [
+        *("run", "--trials", str(share), "--skip", str(arguments.skip)),
+        *("--on", arguments.on, "--instances", str(arguments.instances)),
+        *("--results", str(arguments.results)),
+        *_repeated("--target", arguments.target),
+        *_repeated("--point", arguments.point),
+        *_repeated("--set", arguments.set),
+    ]
     return _beside(
         [
-            *("run", "--trials", str(share), "--skip", str(arguments.skip)),
-            *("--on", arguments.on, "--instances", str(arguments.instances)),
-            *("--seed", str(arguments.seed + number)),
-            *("--results", str(arguments.results)),
-            *_repeated("--target", arguments.target),
-            *_repeated("--point", arguments.point),
-            *_repeated("--set", arguments.set),
+            [*common, "--seed", str(arguments.seed + number)]
+            for number in range(arguments.workers)
         ]
-        for number in range(arguments.workers)
     )
 
 
@@ -60,7 +63,9 @@ def short(arguments: argparse.Namespace) -> int:
         for n in range(arguments.workers)
     ]
     real = ["run", "--short", "real", "--on", "cluster", *common]
-    return _beside([real, *shares])
+    with tempfile.TemporaryDirectory() as directory:
+        ready = Path(directory) / "ready"
+        return _beside([[*real, "--ready", str(ready)], *shares], ready)
 
 
 def outage(arguments: argparse.Namespace) -> int:
@@ -163,6 +168,8 @@ def _run(arguments: argparse.Namespace, chosen: Iterable[matrix.Trial]) -> int:
             kind = {"real": real.Real, "cluster": real.InCluster}
             stage = kind[arguments.on](directory, **options)
         stack.callback(stage.close)
+        if arguments.ready:
+            arguments.ready.touch()
         known = {
             "seed": arguments.seed,
             "commit": _commit(),
@@ -205,15 +212,27 @@ def _remove_empty(directory: Path) -> None:
         directory.rmdir()
 
 
-def _beside(commands: Iterable[list[str]]) -> int:
-    """Run several of these programs side by side; return the worst end."""
+def _beside(commands: Sequence[list[str]], ready: Path | None = None) -> int:
+    """Run several of these programs side by side; return the worst end.
+
+    :param ready: a file that the first one makes before the others start.
+    """
     program = [sys.executable, "-m", "tests.chaos"]
-    children = [
-        subprocess.Popen([*program, *command], cwd=layout.CHECKOUT)
-        for command in commands
-    ]
+    children = []
+    for command in commands:
+        child = subprocess.Popen([*program, *command], cwd=layout.CHECKOUT)
+        children.append(child)
+        while ready and not ready.exists() and child.poll() is None:
+            # A whole cloud comes up: not beside trials that load the machine.
+            time.sleep(0.2)
+        ready = None
     # A child that a signal ended has a negative return code.
-    return max(abs(child.wait()) for child in children)
+    ends = [abs(child.wait()) for child in children]
+    for command, end in zip(commands, ends, strict=True):
+        if end:
+            # Last, where it is looked for: the reason is further up.
+            print(f"ended with {end}: {' '.join(command)}", flush=True)
+    return max(ends)
 
 
 def _repeated(option: str, values: list[str]) -> list[str]:
@@ -262,7 +281,11 @@ def main() -> int:
     one.add_argument("files", type=Path, nargs="+")
     one.set_defaults(call=table)
     arguments = parser.parse_args()
-    result: int = arguments.call(arguments)
+    try:
+        result: int = arguments.call(arguments)
+    except LabError as error:
+        print(f"The lab failed: {error}", flush=True)
+        return 1
     return result
 
 
@@ -289,6 +312,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         help="in mistral.conf; repeatable",
     )
     parser.add_argument("--short", help=argparse.SUPPRESS)
+    parser.add_argument("--ready", type=Path, help=argparse.SUPPRESS)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 from pathlib import Path
+import shutil
 import threading
 import time
 from typing import Any
@@ -39,6 +40,8 @@ SPAWN_SECONDS = 2
 #: A recovery that Nova does not finish is to end within a trial.
 ENVIRONMENT = "chaos"
 POLICY = {"deadline": 185}
+#: If Nova lost an evacuation, each attempt of the agent waits that long.
+LONGEST = incident.ATTEMPTS * (POLICY["deadline"] + 15.0)
 SECONDS = 120
 
 #: Evacuation records of instances that are not deleted.
@@ -108,6 +111,11 @@ class Real(stage.Stage):
 
     def _status(self, server: Any) -> str:
         return str(self._nova.servers.get(server.id).status)
+
+    def patience(self) -> float:
+        if self.trial.target in self.hits_nova:
+            return LONGEST
+        return super().patience()
 
     def fail(self) -> None:
         self._over.clear()
@@ -242,6 +250,13 @@ class InCluster(Real):
 
     def look(self) -> None:
         """Pacemaker itself makes it look."""
+
+    def keep_evidence(self, directory: Path) -> None:
+        super().keep_evidence(directory)
+        for machine in (*self._cluster.controllers, FAILED):
+            log = self._cluster.log(machine)
+            if log.exists():
+                shutil.copy(log, directory / f"pacemaker-{machine}.log")
 
     def notes(self) -> list[str]:
         return []

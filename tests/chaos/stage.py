@@ -103,6 +103,10 @@ class Stage:
         for execution in self.mistral.executions.list():
             self.mistral.executions.delete(execution.id, force=True)
 
+    def patience(self) -> float:
+        """How many seconds more than usual this trial may take."""
+        return judge.PATIENCE
+
     # What happens
 
     def fail(self) -> None:

@@ -20,14 +20,17 @@ def run(
     stage: stage_module.Stage,
     trial: matrix.Trial,
     evidence: Path,
-    patience: float = judge.PATIENCE,
+    patience: float | None = None,
 ) -> dict[str, Any]:
     """Return what became of it, as a line of the results.
 
     :param evidence: a directory that is made if anything is wrong.
-    :param patience: how many seconds more than usual it may take.
+    :param patience: how many seconds more than usual it may take, if it is
+        not for the stage to say.
     """
     stage.prepare(trial)
+    if patience is None:
+        patience = stage.patience()
     began = time.monotonic()
     stage.fail()
     aim = stage_module.Aim(stage)
