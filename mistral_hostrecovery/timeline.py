@@ -165,24 +165,28 @@ def bar(row: Row, scale: Axis) -> Markup:
         said += f"back {clock(row.recovered_at)}"
     else:
         said += f"{row.outcome}, end not known"
-    return _drawing(said, row.outcome, begin, end)
+    known = row.outcome if row.outcome in SYMBOLS else "unfinished"
+    return _drawing(said, _rect(known, begin, end))
 
 
 def wave(found: Sequence[Row], scale: Axis) -> Markup:
-    """Return the bar of a wave: from its first request to its last end."""
-    asked = [r.requested_at for r in found if r.requested_at]
+    """Return the bar of a wave: until the last one that came back was back.
+
+    What failed, or has no known end, makes a second bar behind it.
+    """
+    asked = [row for row in found if row.requested_at]
     if not asked:
         return tag("span", "never asked", class_="none")
-    open_ = [r for r in found if r.requested_at and not r.recovered_at]
-    ends = [r.recovered_at for r in found if r.recovered_at]
-    first = min(asked)
-    last = scale.end if open_ else max(ends)
-    said = f"from {clock(first)} to {clock(last)}"
-    worst = "recovered"
-    for outcome in ("unfinished", "failed"):
-        if any(row.outcome == outcome for row in open_):
-            worst = outcome
-    return _drawing(said, worst, scale.at(first), scale.at(last))
+    first = min(row.requested_at for row in asked if row.requested_at)
+    last = max([first, *(r.recovered_at for r in asked if r.recovered_at)])
+    said = f"from {clock(first)}, the last was back {clock(last)}"
+    pieces = [_rect("recovered", scale.at(first), scale.at(last))]
+    outcomes = {row.outcome for row in asked}
+    for outcome in ("failed", "unfinished"):
+        if outcome in outcomes:
+            said += f", some {outcome}"
+            pieces[1:] = [_rect(outcome, scale.at(last), 100)]
+    return _drawing(said, *pieces)
 
 
 def clock(moment: datetime.datetime | None) -> str:
@@ -204,25 +208,27 @@ def spoken(seconds: float | None) -> str:
     return f"{hours} h" + (f" {minutes:02} min" if minutes else "")
 
 
-def _drawing(said: str, outcome: str, begin: float, end: float) -> Markup:
-    begin = min(begin, 100 - _LEAST)
-    width = max(_LEAST, end - begin)
-    known = outcome if outcome in SYMBOLS else "unfinished"
+def _drawing(said: str, *pieces: Markup) -> Markup:
     return tag(
         "svg",
         tag("title", said),
         tag("use", href="#grid", width="100%", height="100%"),
-        tag(
-            "rect",
-            class_=f"bar {known}",
-            x=_percent(begin),
-            y="4",
-            width=_percent(width),
-            height="10",
-        ),
+        *pieces,
         class_="row",
         role="img",
         aria_label=said,
+    )
+
+
+def _rect(outcome: str, begin: float, end: float) -> Markup:
+    begin = min(begin, 100 - _LEAST)
+    return tag(
+        "rect",
+        class_=f"bar {outcome}",
+        x=_percent(begin),
+        y="4",
+        width=_percent(max(_LEAST, end - begin)),
+        height="10",
     )
 
 
