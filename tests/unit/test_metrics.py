@@ -4,9 +4,6 @@
 import json
 import pathlib
 import re
-import shutil
-import subprocess
-import tempfile
 from typing import Any
 
 import ddt
@@ -26,8 +23,6 @@ DASHBOARD = ROOT / "monitoring" / "dashboard.json"
 
 #: Of node exporter itself.
 FOREIGN = {"node_textfile_mtime_seconds"}
-
-_FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
 
 #: Seconds since the epoch of the execution's times.
 BEGAN = 1896059518.0
@@ -215,102 +210,3 @@ class MonitoringTest(base.BaseTestCase):
             }
             self.assertFalse(taken & cells, panel["title"])
             taken |= cells
-
-
-class PromtoolTest(base.BaseTestCase):
-    """What Prometheus' own tool says."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        if not shutil.which("promtool"):
-            self.skipTest("no promtool: install Debian's prometheus")
-        self.dir = pathlib.Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.dir)
-
-    def promtool(self, *arguments: str, given: str = "") -> None:
-        done = subprocess.run(
-            ["promtool", *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        said = done.stdout + done.stderr
-        self.assertEqual(0, done.returncode, said)
-
-    def test_metrics(self) -> None:
-        text = metrics.text([recovery(), paused("gate storm: 5 of 12")])
-        self.promtool("check", "metrics", given=text)
-
-    def test_rules(self) -> None:
-        self.promtool("check", "rules", str(ALERTS))
-
-    def test_alerts(self) -> None:
-        """Each alert fires when it should, and only then."""
-        last = "hostrecovery_last"
-        running = "hostrecovery_running_start_timestamp_seconds"
-        result = f'{last}_result{{host="c1",result='
-        end = f'{last}_end_timestamp_seconds{{host="c1"}}'
-        missing = f'{last}_instances{{host="c1",outcome='
-        mtime = 'node_textfile_mtime_seconds{file="/x/hostrecovery.prom"}'
-        cases: tuple[tuple[dict[str, int], set[str]], ...] = (
-            ({}, set()),
-            ({'hostrecovery_paused{host="c1",gate="storm"}': 1}, {"Paused"}),
-            ({missing + '"failed"}': 2}, {"InstancesNotRecovered"}),
-            ({missing + '"unfinished"}': 1}, {"InstancesNotRecovered"}),
-            ({missing + '"left"}': 1, missing + '"failed"}': 0}, set()),
-            ({result + '"refused"}': 1, end: 0}, {"Refused"}),
-            ({result + '"refused"}': 1, end: -90000}, set()),
-            ({result + '"cancelled"}': 1, end: 0}, {"WithoutReport"}),
-            ({result + '"recovered"}': 1, end: 0}, set()),
-            ({running + '{host="c1"}': 0}, {"RunsLong"}),
-            ({running + '{host="c1"}': 4000}, set()),
-            (
-                {
-                    running + '{host="c1"}': 0,
-                    'hostrecovery_paused{host="c1",gate="operator"}': 1,
-                },
-                {"Paused"},
-            ),
-            ({mtime: 0}, {"MetricsStale"}),
-            ({mtime: 7000}, set()),
-            (
-                {'hostrecovery_executions{state="RUNNING"}': -1},
-                {"MetricsMissing"},
-            ),
-        )
-        tests = [self.case(values, wanted) for values, wanted in cases]
-        file = self.dir / "test.yaml"
-        file.write_text(
-            yaml.safe_dump({"rule_files": [str(ALERTS)], "tests": tests})
-        )
-        self.promtool("test", "rules", str(file))
-
-    def case(self, values: dict[str, int], wanted: set[str]) -> dict[str, Any]:
-        """Return a test of two hours in which all values stay as they are.
-
-        :param values: of which series; -1 for one that is not there.
-        """
-        executions = 'hostrecovery_executions{state="RUNNING"}'
-        values = {executions: 0, **values}
-        return {
-            "interval": "1m",
-            "input_series": [
-                {"series": series, "values": f"{value}+0x120"}
-                for series, value in values.items()
-                if value != -1
-            ],
-            "promql_expr_test": [
-                {
-                    "expr": _FIRING,
-                    "eval_time": "2h",
-                    "exp_samples": [
-                        {
-                            "labels": f'{{alertname="HostRecovery{name}"}}',
-                            "value": 1,
-                        }
-                        for name in sorted(wanted)
-                    ],
-                }
-            ],
-        }
