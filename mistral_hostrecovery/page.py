@@ -141,7 +141,7 @@ def _urgent(rows: Iterable[timeline.Row]) -> Markup:
     return _section(
         "Not recovered",
         _folded(
-            f"{len(urgent)} instances",
+            _many(urgent),
             _instances(urgent, "Instances that are not recovered"),
             opened=len(urgent) <= _FOLD,
         ),
@@ -394,7 +394,7 @@ def _outcomes(rows: Iterable[timeline.Row]) -> Markup:
     names += sorted(set(groups) - set(names))
     listed = [
         _folded(
-            join(_badge(name), f" {len(groups[name])} instances"),
+            join(_badge(name), " ", _many(groups[name])),
             _instances(groups[name], f"Instances: {name}"),
             opened=len(groups[name]) <= _FOLD,
         )
@@ -497,6 +497,10 @@ def _name(row: timeline.Row) -> Markup:
 def _summary(rows: Sequence[timeline.Row]) -> str:
     counts = collections.Counter(row.outcome for row in rows)
     return ", ".join(f"{counts[n]} {n}" for n in _ORDER if counts[n])
+
+
+def _many(rows: Sequence[timeline.Row]) -> str:
+    return f"{len(rows)} instance{'s' if len(rows) != 1 else ''}"
 
 
 def _day(text: Any) -> str | None:
