@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The report as a page for people: one file that needs nothing else.
+
+It loads nothing, and says so to the browser.  The script only filters;
+without it everything is there.
+
+Pure: a report in, HTML out.
+"""
+
+import base64
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import importlib.resources
+import json
+from typing import Any
+
+from mistral_hostrecovery import advice
+from mistral_hostrecovery import history
+from mistral_hostrecovery import timeline
+from mistral_hostrecovery.markup import Markup
+from mistral_hostrecovery.markup import join
+from mistral_hostrecovery.markup import tag
+
+_FILES = importlib.resources.files("mistral_hostrecovery")
+_STYLE = _FILES.joinpath("page.css").read_text()
+_SCRIPT = _FILES.joinpath("page.js").read_text()
+
+#: Those that somebody has to look at come first.
+_URGENT = ("unfinished", "failed")
+_ORDER = (*_URGENT, "recovered", "planned", "left", "gone")
+
+#: What each outcome means, next to its number.
+_MEANS = {
+    "recovered": "back on another host",
+    "failed": "not recovered",
+    "unfinished": "nobody knows yet",
+    "left": "not touched",
+    "gone": "deleted meanwhile",
+    "planned": "would be recovered",
+}
+
+#: Longer lists are folded.
+_FOLD = 50
+
+_DASH = "\N{EN DASH}"
+
+
+def html(report: Mapping[str, Any]) -> str:
+    """Return a report as a document of its own.
+
+    :param report: as hostrecovery.report_recovery made it; what it lacks is
+        left out.
+    """
+    rows = timeline.rows(report)
+    title = f"Recovery of host {report.get('host') or '(unknown)'}"
+    body = [
+        _header(report, title),
+        tag(
+            "main",
+            _steps(report),
+            _urgent(rows),
+            _facts(report),
+            _gates(report),
+            _warnings(report),
+            _times(report, rows),
+            _filter(rows),
+            _timeline(report, rows),
+            _plan(report),
+            _outcomes(rows),
+        ),
+        tag(
+            "footer",
+            f"Execution {report.get('incident') or '(unknown)'}. All times are"
+            " UTC.",
+        ),
+        tag("script", Markup(_SCRIPT)),
+    ]
+    head = [
+        Markup('<meta charset="utf-8">'),
+        Markup(
+            '<meta http-equiv="Content-Security-Policy" content="default-src'
+            f" 'none'; style-src '{_hash(_STYLE)}'; script-src"
+            f" '{_hash(_SCRIPT)}'\">"
+        ),
+        Markup(
+            '<meta name="viewport" content="width=device-width,'
+            ' initial-scale=1">'
+        ),
+        Markup('<meta name="color-scheme" content="light dark">'),
+        tag("title", f"{title}: {report.get('state')}"),
+        tag("style", Markup(_STYLE)),
+    ]
+    page = tag("html", tag("head", *head), tag("body", *body), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _header(report: Mapping[str, Any], title: str) -> Markup:
+    state = str(report.get("state") or "unknown")
+    shown = history.mapping(report.get("counts"))
+    tiles = [
+        tag(
+            "li",
+            tag("b", shown[name]),
+            _badge(name),
+            tag("small", _MEANS[name]),
+            class_=None if shown[name] else "zero",
+        )
+        for name in _ORDER
+        if name in shown
+    ]
+    return tag(
+        "header",
+        tag("p", "mistral_hostrecovery", class_="kicker"),
+        tag("h1", title),
+        tag("p", _badge(state), " ", report.get("reason"), class_="lead"),
+        tag("ul", *tiles, class_="tiles", aria_label="Instances by outcome"),
+    )
+
+
+def _steps(report: Mapping[str, Any]) -> Markup:
+    told = advice.steps(report)
+    if not told:
+        return join()
+    return _section(
+        "What is left to do",
+        tag("ol", *(tag("li", step) for step in told), class_="steps"),
+    )
+
+
+def _urgent(rows: Iterable[timeline.Row]) -> Markup:
+    urgent = [row for name in _URGENT for row in rows if row.outcome == name]
+    if not urgent:
+        return join()
+    return _section(
+        "Not recovered",
+        _folded(
+            _many(urgent),
+            _instances(urgent, "Instances that are not recovered"),
+            opened=len(urgent) <= _FOLD,
+        ),
+    )
+
+
+def _facts(report: Mapping[str, Any]) -> Markup:
+    started = history.moment(report.get("started_at"))
+    ended = history.moment(report.get("ended_at"))
+    policy = history.mapping(report.get("policy"))
+    settled = {True: "yes", False: "no: an evacuation may still show up"}
+    facts = {
+        "Failed": _day(report.get("failed_at")),
+        "Fenced": report.get("fenced_by"),
+        "Recovery started": _day(report.get("started_at")),
+        "Recovery ended": _day(report.get("ended_at")),
+        "Took": timeline.spoken(history.between(started, ended)),
+        "Paused in between": "yes, an operator resumed it"
+        if report.get("resumed")
+        else "no",
+        "Settled": settled.get(report.get("settled") is True),
+        "Disabled before": report.get("prior_reason"),
+        "Policy, where not default": json.dumps(policy) if policy else None,
+    }
+    return _section(
+        "What happened",
+        tag(
+            "dl",
+            *(
+                tag("div", tag("dt", name), tag("dd", value))
+                for name, value in facts.items()
+                if value
+            ),
+        ),
+    )
+
+
+def _gates(report: Mapping[str, Any]) -> Markup:
+    gates = history.mappings(report.get("gates"))
+    if not gates:
+        return join()
+    lines = [
+        (
+            gate.get("gate"),
+            _badge(str(gate.get("state"))),
+            gate.get("saw"),
+            gate.get("action") or _DASH,
+        )
+        for gate in gates
+    ]
+    return _section(
+        "Gates",
+        _table(
+            "What kept, or could have kept, the recovery from beginning",
+            ("Gate", "State", "What it saw", "When closed"),
+            lines,
+        ),
+    )
+
+
+def _warnings(report: Mapping[str, Any]) -> Markup:
+    warnings = report.get("warnings")
+    if not isinstance(warnings, list) or not warnings:
+        return join()
+    listed = tag("ul", *(tag("li", warning) for warning in warnings))
+    if len(warnings) > _FOLD:
+        listed = _folded(f"{len(warnings)} warnings", listed, opened=False)
+    return _section("Warnings", listed)
+
+
+def _times(report: Mapping[str, Any], rows: Iterable[timeline.Row]) -> Markup:
+    """Show percentiles of how long instances took, from three beginnings."""
+    took = [row.seconds for row in rows if row.outcome == "recovered"]
+    since = {
+        "the host failed": history.times(
+            report, history.moment(report.get("failed_at"))
+        ),
+        "the recovery started": history.times(
+            report, history.moment(report.get("started_at"))
+        ),
+        "Nova took the request": [s for s in took if s is not None],
+    }
+    lines = [
+        (
+            f"since {what}",
+            len(values),
+            *(
+                timeline.spoken(history.percentile(values, percent))
+                for percent in (50, 95, 100)
+            ),
+        )
+        for what, values in since.items()
+        if values
+    ]
+    if not lines:
+        return join()
+    return _section(
+        "Recovery times",
+        _table(
+            "Until an instance was back, of those that are recovered",
+            ("Time", "Instances", "Half within", "95 % within", "Longest"),
+            lines,
+            class_="numbers",
+        ),
+    )
+
+
+def _filter(rows: Sequence[timeline.Row]) -> Markup:
+    """Return a field that the script shows; of no use without it."""
+    if not rows:
+        return join()
+    return tag(
+        "p",
+        tag("label", "Show only instances with ", for_="filter"),
+        Markup(
+            '<input id="filter" type="search" autocomplete="off"'
+            ' placeholder="name, host, reason ...">'
+        ),
+        tag("output", for_="filter", id="shown"),
+        id="filtering",
+        hidden=True,
+    )
+
+
+def _timeline(
+    report: Mapping[str, Any], rows: Sequence[timeline.Row]
+) -> Markup:
+    scale = timeline.axis(report, rows)
+    if scale is None:
+        return join()
+    waves = collections.defaultdict(list)
+    for row in rows:
+        waves[_number(row.shown.get("wave"))].append(row)
+    never = waves.pop(0, [])
+    named = {f"Wave {number}": waves[number] for number in sorted(waves)}
+    if never:
+        named["In no wave"] = never
+    overview = [
+        (name, _summary(found), _bar(timeline.wave(found, scale)))
+        for name, found in named.items()
+    ]
+    charts = [
+        _folded(
+            f"{name}: {_summary(found)}",
+            _chart(name, found, scale),
+            opened=len(rows) <= _FOLD,
+        )
+        for name, found in named.items()
+    ]
+    legend = [
+        tag("li", _key(name), " ", text)
+        for name, text in (
+            ("recovered", "from the request to the end of its evacuation"),
+            ("failed", "asked for, failed"),
+            ("unfinished", "asked for, end not known"),
+        )
+    ]
+    return _section(
+        "Timeline",
+        timeline.definitions(scale),
+        tag(
+            "p",
+            "From the first request, ",
+            _day(scale.begin.isoformat()),
+            ", when Nova took it.",
+        ),
+        tag("ul", *legend, class_="legend"),
+        _table(
+            "Waves",
+            ("Wave", "Instances", timeline.head(scale)),
+            overview,
+            class_="chart waves",
+        ),
+        *charts,
+    )
+
+
+def _chart(
+    name: str, rows: Iterable[timeline.Row], scale: timeline.Axis
+) -> Markup:
+    lines = [
+        (
+            _name(row),
+            _bar(timeline.bar(row, scale)),
+            _symbol(row.outcome),
+            timeline.spoken(row.seconds),
+            row.shown.get("destination") or _DASH,
+        )
+        for row in rows
+    ]
+    return _table(
+        f"{name}, by request",
+        ("Instance", timeline.head(scale), "End", "Took", "Destination"),
+        lines,
+        class_="chart instances",
+    )
+
+
+def _plan(report: Mapping[str, Any]) -> Markup:
+    waves = history.mappings(report.get("waves"))
+    if not waves:
+        return join()
+    capacity = history.mapping(report.get("capacity"))
+    rooms = {
+        room.get("wave"): room
+        for room in history.mappings(capacity.get("waves"))
+        if isinstance(room.get("wave"), int)
+    }
+    lines = []
+    for wave in waves:
+        number = _number(wave.get("wave"))
+        room = rooms.get(number, {})
+        without = room.get("left_over")
+        lines.append(
+            (
+                number,
+                _or_dash(wave.get("priority")),
+                wave.get("evacuate", 0),
+                wave.get("start", 0),
+                _or_dash(room.get("fits")),
+                len(without) if isinstance(without, list) else _DASH,
+            )
+        )
+    limits = capacity.get("limits")
+    spares = [
+        tag("li", f"{spare.get('host')}: {spare.get('state')}")
+        for spare in history.mappings(report.get("reserved_hosts"))
+    ]
+    return _section(
+        "Plan",
+        _table(
+            "Waves, and the room for them on the other hosts",
+            ("Wave", "Priority", "Evacuate", "Start", "Fit", "No room"),
+            lines,
+            class_="numbers",
+        ),
+        tag("p", f"Room: {limits}.", class_="note") if limits else None,
+        tag("h3", "Reserved hosts") if spares else None,
+        tag("ul", *spares) if spares else None,
+        tag("p", "The reason for each instance is below.", class_="note"),
+    )
+
+
+def _outcomes(rows: Iterable[timeline.Row]) -> Markup:
+    groups = collections.defaultdict(list)
+    for row in rows:
+        groups[row.outcome].append(row)
+    # What this version does not know comes last.
+    names = [name for name in _ORDER if name in groups]
+    names += sorted(set(groups) - set(names))
+    listed = [
+        _folded(
+            join(_badge(name), " ", _many(groups[name])),
+            _instances(groups[name], f"Instances: {name}"),
+            opened=len(groups[name]) <= _FOLD,
+        )
+        for name in names
+        if name not in _URGENT
+    ]
+    if not listed:
+        return join()
+    return _section("Each other instance, and why", *listed)
+
+
+def _instances(rows: Iterable[timeline.Row], caption: str) -> Markup:
+    lines = [
+        (
+            join(_name(row), tag("code", row.shown.get("instance"))),
+            tag("span", _badge(row.outcome), " ", row.shown.get("reason")),
+            row.shown.get("was") or _DASH,
+            row.shown.get("destination") or _DASH,
+            timeline.clock(row.requested_at),
+            timeline.clock(row.recovered_at),
+        )
+        for row in rows
+    ]
+    return _table(
+        caption,
+        ("Instance", "Outcome and reason", "Was", "Host", "Asked", "Back"),
+        lines,
+        class_="instances reasons",
+    )
+
+
+def _section(title: str, *children: Any) -> Markup:
+    return tag("section", tag("h2", title), *children)
+
+
+def _folded(summary: Any, child: Markup, *, opened: bool) -> Markup:
+    return tag("details", tag("summary", summary), child, open=opened)
+
+
+def _table(
+    caption: str,
+    columns: Iterable[Any],
+    lines: Iterable[Iterable[Any]],
+    class_: str | None = None,
+) -> Markup:
+    """Return a table; on a small screen a cell tells its column itself."""
+    columns = list(columns)
+    # The head of a chart is a drawing.
+    labels = ["" if isinstance(c, Markup) else c for c in columns]
+    body = []
+    for line in lines:
+        first, *others = line
+        cells = [
+            tag("td", cell, data_label=label)
+            for cell, label in zip(others, labels[1:], strict=True)
+        ]
+        body.append(tag("tr", tag("th", first, scope="row"), *cells))
+    names = (
+        tag(
+            "th",
+            tag("span", "Time", class_="unseen") if not label else None,
+            column,
+            scope="col",
+        )
+        for column, label in zip(columns, labels, strict=True)
+    )
+    return tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", tag("tr", *names)),
+        tag("tbody", *body),
+        class_=class_,
+    )
+
+
+def _badge(word: str) -> Markup:
+    return tag("span", _symbol(word), " ", word, class_=f"badge {word}")
+
+
+def _symbol(word: str) -> Markup:
+    symbol = timeline.SYMBOLS.get(word, "\N{BULLET}")
+    return tag("abbr", symbol, title=word, class_=f"symbol {word}")
+
+
+def _key(name: str) -> Markup:
+    rect = tag("rect", class_=f"bar {name}", width="28", height="10")
+    return tag(
+        "svg", rect, width="28", height="10", class_="key", aria_hidden="true"
+    )
+
+
+def _bar(drawing: Markup) -> Markup:
+    return tag("span", drawing, class_="track")
+
+
+def _name(row: timeline.Row) -> Markup:
+    return tag("bdi", row.shown.get("name") or row.shown.get("instance"))
+
+
+def _summary(rows: Sequence[timeline.Row]) -> str:
+    counts = collections.Counter(row.outcome for row in rows)
+    return ", ".join(f"{counts[n]} {n}" for n in _ORDER if counts[n])
+
+
+def _many(rows: Sequence[timeline.Row]) -> str:
+    return f"{len(rows)} instance{'s' if len(rows) != 1 else ''}"
+
+
+def _day(text: Any) -> str | None:
+    moment = history.moment(text)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else None
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _or_dash(value: Any) -> Any:
+    return _DASH if value is None else value
