@@ -18,8 +18,6 @@ extensions = [
 ]
 
 exclude_patterns = ["_build"]
-# What is between single backquotes is a link, and nothing else is.
-default_role = "any"
 nitpicky = True
 pygments_style = "native"
 
