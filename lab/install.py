@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import fcntl
+import importlib.metadata
 import os
 from pathlib import Path
 import shutil
@@ -20,6 +21,7 @@ Progress = Callable[[str], None]
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 COMPLETE = "complete"
+PRODUCT = "mistral_hostrecovery"
 PROGRAMS = (database.SERVER, rabbit.SERVER, "mariadb-install-db", "epmd")
 
 
@@ -118,14 +120,31 @@ def install_product(checkout: Path, venv: Path, run: layout.Run) -> None:
     pip: list[str | Path] = [venv / "bin" / "python", "-m", "pip"]
     offline = ["--quiet", "--no-deps", "--no-index"]
     offline += ["--disable-pip-version-check"]
-    # The virtual environment has setuptools; a build in isolation would
-    # download it at each start.
+    # The virtual environment has setuptools and, as all of OpenStack needs it,
+    # pbr; a build in isolation would download them at each start.
     _run(
-        [*pip, "wheel", *offline, "--no-build-isolation", "-w", wheels, source]
+        [
+            *pip,
+            "wheel",
+            *offline,
+            "--no-build-isolation",
+            "-w",
+            wheels,
+            source,
+        ],
+        env=os.environ | _version(),
     )
     (wheel,) = wheels.glob("*.whl")
     _run([*pip, "install", *offline, "--target", run.product, wheel])
     shutil.rmtree(source)
+
+
+def _version() -> dict[str, str]:
+    """What tells a copy without git which version it is: that of ours."""
+    try:
+        return {"PBR_VERSION": importlib.metadata.version(PRODUCT)}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
 
 
 @contextlib.contextmanager
