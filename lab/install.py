@@ -25,28 +25,30 @@ PRODUCT = "mistral_hostrecovery"
 PROGRAMS = (database.SERVER, rabbit.SERVER, "mariadb-install-db", "epmd")
 
 
-def packages() -> list[str]:
-    """The lab's Debian packages from bindep.txt."""
+def packages(profile: str = "lab") -> list[str]:
+    """The Debian packages of a profile, the lab's or the tests'."""
     lines = (layout.CHECKOUT / "bindep.txt").read_text().splitlines()
     return [
         line.split()[0]
         for line in lines
-        if line and not line.startswith("#") and " lab]" in line
+        if line and not line.startswith("#") and f" {profile}]" in line
     ]
 
 
 def ensure_packages(
-    progress: Progress, programs: Sequence[str] = PROGRAMS
+    progress: Progress,
+    programs: Sequence[str] = PROGRAMS,
+    profile: str = "lab",
 ) -> None:
-    """Install what the lab needs, unless these programs are there."""
+    """Install what a profile needs, unless these programs are there."""
     if all(shutil.which(program) for program in programs):
         return
     install = ["apt-get", "install", "-y", "--no-install-recommends"]
-    install += packages()
+    install += packages(profile)
     command = " ".join(install)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise LabError(f"The lab needs packages; as root, run: {command}")
-    progress(f"installing Debian packages: {', '.join(packages())}")
+        raise LabError(f"Packages are missing; as root, run: {command}")
+    progress(f"installing Debian packages: {', '.join(packages(profile))}")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with _no_daemons():
         # The package lists may be older than what the mirror has.

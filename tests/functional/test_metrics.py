@@ -20,7 +20,7 @@ _FIRING = 'count by (alertname) (ALERTS{alertstate="firing"})'
 class PromtoolTest(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
-        install.ensure_packages(print, ("promtool",))
+        install.ensure_packages(print, ("promtool",), "test")
         self.dir = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.dir)
 

@@ -126,7 +126,7 @@ class Server(http.server.ThreadingHTTPServer):
 class PageTest(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
-        install.ensure_packages(print, ("chromium",))
+        install.ensure_packages(print, ("chromium",), "test")
         self.dir = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.site = self.dir / "site"

@@ -59,7 +59,16 @@ JSON = strategies.recursive(
             max_size=5,
         )
     ),
-    max_leaves=20,
+    max_leaves=6,
+)
+
+#: The machine may be busy with other tests.
+UNHURRIED = hypothesis.settings(
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.data_too_large,
+    ],
 )
 
 
@@ -152,10 +161,12 @@ class HistoryTest(base.BaseTestCase):
         found = dataclasses.asdict(history.of({}))
         self.assertEqual({None}, set(found.values()))
 
+    @UNHURRIED
     @hypothesis.given(strategies.dictionaries(strategies.text(), JSON))
     def test_it_never_fails(self, execution: dict[str, Any]) -> None:
         history.of(execution)
 
+    @UNHURRIED
     @hypothesis.given(
         strategies.fixed_dictionaries(
             {},

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 WORKBOOK = "share/mistral_hostrecovery/workbooks/host_recovery.yaml"
 AGENT = "lib/ocf/resource.d/hostrecovery/HostRecovery"
 MANUAL = "share/man/man7/ocf_hostrecovery_HostRecovery.7"
+MONITORING = "share/mistral_hostrecovery/monitoring"
 COMMANDS = ("mistral-hostrecovery-install-agent", "mistral-hostrecovery-check")
 #: The action that the command runs; no workflow does.
 CHECK = "hostrecovery.check_installation"
@@ -163,6 +164,11 @@ class WheelTest(base.BaseTestCase):
         modules = sysconfig.get_path("purelib", vars={"base": str(target)})
         self.assertTrue((target / WORKBOOK).exists())
         self.assertTrue((target / MANUAL).exists())
+        for name in ("alerts.yaml", "dashboard.json"):
+            self.assertTrue((target / MONITORING / name).exists())
+        for name in ("page.css", "page.js"):
+            package = pathlib.Path(modules) / "mistral_hostrecovery"
+            self.assertTrue((package / name).exists())
         self.assertTrue(os.access(target / AGENT, os.X_OK))
         for command in COMMANDS:
             self.assertTrue(os.access(target / "bin" / command, os.X_OK))
@@ -208,6 +214,7 @@ _BUILT_FROM = frozenset(
         "MANIFEST.in",
         "README.rst",
         "mistral_hostrecovery",
+        "monitoring",
         "ocf_agent",
         "pyproject.toml",
         "setup.cfg",

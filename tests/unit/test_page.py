@@ -182,7 +182,7 @@ class PageTest(base.BaseTestCase):
     def test_any_state(self, state: Any) -> None:
         self.taken_apart({"state": state})
 
-    @hypothesis.settings(deadline=None)
+    @test_history.UNHURRIED
     @hypothesis.given(
         strategies.fixed_dictionaries(
             {},
@@ -194,7 +194,7 @@ class PageTest(base.BaseTestCase):
     def test_a_foreign_report_is_a_page(self, report: dict[str, Any]) -> None:
         self.taken_apart(report)
 
-    @hypothesis.settings(deadline=None)
+    @test_history.UNHURRIED
     @hypothesis.given(
         strategies.lists(
             strategies.dictionaries(
