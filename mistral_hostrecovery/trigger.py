@@ -107,11 +107,18 @@ def connect(
 class Mistral:
     """Mistral's API, for starting and watching recoveries."""
 
-    def __init__(self, api: adapter.Adapter, where: str) -> None:
+    def __init__(
+        self,
+        api: adapter.Adapter,
+        where: str,
+        user: str = "the service user",
+    ) -> None:
         """
         :param where: the credentials are, for what operators read.
+        :param user: whose they are.
         """
         self._api = api
+        self._user = user
         self._where = where
         #: Ids of workflows by name and namespace.
         self._workflows: dict[tuple[str, str], str] = {}
@@ -346,7 +353,7 @@ class Mistral:
                 "data": text.encode(),
                 "headers": {"Content-Type": "text/plain"},
             }
-        with answers.translated("Mistral", subject, self._where):
+        with answers.translated("Mistral", subject, self._where, self._user):
             try:
                 response = self._api.request(path, method, **sent)
             except ksa_exc.NotFound as exc:

@@ -44,7 +44,9 @@ def make_client(instance: Any) -> service.Recoveries:
         region_name=instance.region_name,
         endpoint_override=cloud.get_endpoint("compute"),
     )
-    return service.Recoveries(trigger.Mistral(workflow, _CREDENTIALS), compute)
+    return service.Recoveries(
+        trigger.Mistral(workflow, _CREDENTIALS, "your user"), compute
+    )
 
 
 def build_option_parser(

@@ -11,8 +11,10 @@ from keystoneauth1 import adapter
 from keystoneauth1 import exceptions as ksa_exc
 
 from mistral_hostrecovery import answers
+from mistral_hostrecovery import check
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import fencing
+from mistral_hostrecovery import findings
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import inspection
 from mistral_hostrecovery import nova_facts
@@ -202,8 +204,15 @@ class Recoveries:
                 return found
             time.sleep(seconds)
 
-    def inspection(self) -> inspection.Inspection:
-        return inspection.Inspection(self._mistral)
+    def check(self, runs: int) -> Iterator[findings.Finding]:
+        """Return what is found in Mistral, as the check of an installation.
+
+        :param runs: how often the executors are asked.
+        """
+        try:
+            yield from check.mistral(self._inspection(), runs)
+        except errors.Unavailable as exc:
+            raise _unavailable(exc) from exc
 
     def registered(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the project has the workbook, and its workflows."""
@@ -219,7 +228,7 @@ class Recoveries:
             for one in _items(answer, "workbooks")
         )
         workflows = _translated(
-            lambda: self.inspection().workflows(trigger.WORKFLOWS)
+            lambda: self._inspection().workflows(trigger.WORKFLOWS)
         )
         return known, {
             one.name: one.specification
@@ -239,6 +248,9 @@ class Recoveries:
     def project(self) -> str | None:
         return _translated(self._mistral.project)
 
+    def _inspection(self) -> inspection.Inspection:
+        return inspection.Inspection(self._mistral)
+
     def _ask(
         self, method: str, path: str, subject: str, text: str | None = None
     ) -> Shown:
@@ -252,9 +264,13 @@ def _translated(call: Callable[[], T]) -> T:
     try:
         return call()
     except errors.Unavailable as exc:
-        raise errors.Unavailable(
-            f"{exc}: see that Mistral's API runs, and try again"
-        ) from exc
+        raise _unavailable(exc) from exc
+
+
+def _unavailable(exc: errors.Unavailable) -> errors.Unavailable:
+    return errors.Unavailable(
+        f"{exc}: see that Mistral's API runs, and try again"
+    )
 
 
 def _items(answer: Mapping[str, Any], key: str) -> list[Shown]:

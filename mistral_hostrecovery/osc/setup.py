@@ -71,9 +71,7 @@ class Check(base.Lister):
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
         found = []
         try:
-            for one in check.mistral(
-                self.recoveries.inspection(), parsed_args.runs
-            ):
+            for one in self.recoveries.check(parsed_args.runs):
                 found.append(one)
         except errors.HostRecoveryError as exc:
             if not found:
