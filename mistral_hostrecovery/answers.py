@@ -21,19 +21,26 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 #: Where the actions' credentials are.
 _CREDENTIALS = "the credentials in [hostrecovery] of mistral.conf"
 
+#: Whose they are.
+_USER = "the service user"
+
 #: Longest message of a service that is passed on.
 _WORDS_LENGTH = 300
 
 
 @contextlib.contextmanager
 def translated(
-    service: str, subject: str, credentials: str = _CREDENTIALS
+    service: str,
+    subject: str,
+    credentials: str = _CREDENTIALS,
+    user: str = _USER,
 ) -> Iterator[None]:
     """Turn a client's error into ours.
 
     :param service: who was asked, e.g. ``Nova``.
     :param subject: what was asked, e.g. ``the instances of host c1``.
     :param credentials: where they are configured.
+    :param user: whose they are.
     :raises errors.Unavailable: the same call may succeed later.
     :raises errors.Refused: it will not.
     """
@@ -41,9 +48,11 @@ def translated(
         yield
     except ksa_exc.HttpError as exc:
         if exc.response is not None:
-            raise refusal(service, subject, exc.response, credentials) from exc
+            raise refusal(
+                service, subject, exc.response, credentials, user
+            ) from exc
         raise _refusal(
-            service, subject, exc.http_status, str(exc), 0.0, credentials
+            service, subject, exc.http_status, str(exc), 0.0, credentials, user
         ) from exc
     except (ksa_exc.ConnectionError, ksa_exc.DiscoveryFailure) as exc:
         # A Keystone that is down for a moment fails at its discovery.
@@ -52,7 +61,7 @@ def translated(
         ) from exc
     except nova_exc.ClientException as exc:
         raise _refusal(
-            service, subject, exc.code, str(exc), 0.0, credentials
+            service, subject, exc.code, str(exc), 0.0, credentials, user
         ) from exc
     except ksa_exc.ClientException as exc:
         raise errors.Refused(
@@ -66,6 +75,7 @@ def refusal(
     subject: str,
     response: Any,
     credentials: str = _CREDENTIALS,
+    user: str = _USER,
 ) -> errors.HostRecoveryError:
     """Return what an answer with an error status means."""
     return _refusal(
@@ -75,6 +85,7 @@ def refusal(
         words(response),
         seconds(response.headers.get("Retry-After")),
         credentials,
+        user,
     )
 
 
@@ -106,6 +117,7 @@ def _refusal(
     said: str,
     retry_after: float,
     credentials: str,
+    user: str,
 ) -> errors.HostRecoveryError:
     if status in TRANSIENT:
         return errors.Unavailable(
@@ -114,7 +126,7 @@ def _refusal(
         )
     cure = {
         401: f"; check {credentials}",
-        403: "; give the service user the role that its policy asks for",
+        403: f"; give {user} the role that its policy asks for",
         404: "; check its endpoint in Keystone's catalogue",
     }.get(status, "")
     kind = errors.Conflict if status == 409 else errors.Refused

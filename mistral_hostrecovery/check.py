@@ -64,25 +64,32 @@ def check(options: Options) -> list[Finding]:
             )
         )
         # One by one: what was found before it breaks off stays.
-        for one in _mistral(asked, options.runs):
+        for one in mistral(asked, options.runs):
             found.append(one)
     except errors.HostRecoveryError as exc:
-        found.append(
-            findings.wrong(
-                findings.REACHED,
-                f"Mistral cannot be asked: {exc}",
-                "no recovery can be started from here",
-                "see that Mistral's API runs and that the cloud in"
-                " clouds.yaml is right",
-            )
-        )
+        found.append(unreachable(exc))
     if options.agent:
-        found.append(_agent(options.dest))
+        found.append(agent(options.dest))
     return found
 
 
-def _mistral(asked: inspection.Inspection, runs: int) -> Iterator[Finding]:
-    """:raises errors.HostRecoveryError: Mistral cannot be asked."""
+def unreachable(exc: errors.HostRecoveryError) -> Finding:
+    """Return that Mistral could not be asked, or not to the end."""
+    return findings.wrong(
+        findings.REACHED,
+        f"Mistral cannot be asked: {exc}",
+        "no recovery can be started from here",
+        "see that Mistral's API runs and that the cloud in clouds.yaml is"
+        " right",
+    )
+
+
+def mistral(asked: inspection.Inspection, runs: int) -> Iterator[Finding]:
+    """Return what is found in Mistral.
+
+    :param runs: how often the executors are asked.
+    :raises errors.HostRecoveryError: Mistral cannot be asked.
+    """
     project = asked.project()
     # The first question, to see whether it answers at all.
     known = asked.actions()
@@ -140,7 +147,8 @@ def _executors(asked: inspection.Inspection, runs: int) -> list[Finding]:
     )
 
 
-def _agent(dest: pathlib.Path) -> Finding:
+def agent(dest: pathlib.Path) -> Finding:
+    """Return what is found about the agent on this machine."""
     # Where it is on a system whose PATH does not have it.
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     if not shutil.which("pacemakerd", path=path):

@@ -107,11 +107,18 @@ def connect(
 class Mistral:
     """Mistral's API, for starting and watching recoveries."""
 
-    def __init__(self, api: adapter.Adapter, where: str) -> None:
+    def __init__(
+        self,
+        api: adapter.Adapter,
+        where: str,
+        user: str = "the service user",
+    ) -> None:
         """
         :param where: the credentials are, for what operators read.
+        :param user: whose they are.
         """
         self._api = api
+        self._user = user
         self._where = where
         #: Ids of workflows by name and namespace.
         self._workflows: dict[tuple[str, str], str] = {}
@@ -146,8 +153,8 @@ class Mistral:
                 return known
         raise errors.Refused(
             f"Mistral has no workflow {name} in project {project}: register"
-            " the workbook there, with `mistral workbook-create`, or correct"
-            f" {self._where}"
+            " the workbook there, with `openstack host recovery install` or"
+            f" `mistral workbook-create`, or correct {self._where}"
         )
 
     def start(
@@ -202,10 +209,8 @@ class Mistral:
             found, now = self._call(
                 "GET", f"/executions/{execution_id}", subject
             )
-        except _NotFound as exc:
-            # A proxy says 404 to everything when its Mistral is missing.
-            # "WorkflowExecution not found [id=...]" are Mistral's own words.
-            if f"not found [id={execution_id}]" in exc.said:
+        except NotFound as exc:
+            if exc.is_about(execution_id):
                 return incident.Missing()
             raise
         return self._read(found, now)
@@ -261,14 +266,17 @@ class Mistral:
         path: str,
         subject: str,
         body: Mapping[str, Any] | None = None,
+        *,
+        text: str | None = None,
     ) -> dict[str, Any]:
         """Return Mistral's answer about something else.
 
         :param subject: what it is about, e.g. ``workflow w1``.
+        :param text: what is sent where Mistral does not take JSON.
         :raises errors.Unavailable: nobody knows now.
         :raises errors.Refused: Mistral does not tell.
         """
-        return self._call(method, path, subject, body)[0]
+        return self._call(method, path, subject, body, text)[0]
 
     def project(self) -> str | None:
         """Return the project of the user.
@@ -336,13 +344,20 @@ class Mistral:
         path: str,
         subject: str,
         body: Mapping[str, Any] | None = None,
+        text: str | None = None,
     ) -> tuple[dict[str, Any], datetime.datetime]:
         """Return an answer, and what time it is for Mistral."""
-        with answers.translated("Mistral", subject, self._where):
+        sent: dict[str, Any] = {"json": body}
+        if text is not None:
+            sent = {
+                "data": text.encode(),
+                "headers": {"Content-Type": "text/plain"},
+            }
+        with answers.translated("Mistral", subject, self._where, self._user):
             try:
-                response = self._api.request(path, method, json=body)
+                response = self._api.request(path, method, **sent)
             except ksa_exc.NotFound as exc:
-                raise _NotFound(subject, answers.words(exc.response)) from exc
+                raise NotFound(subject, answers.words(exc.response)) from exc
         try:
             answer = response.json()
         except ValueError:
@@ -352,7 +367,7 @@ class Mistral:
         return answer, _date(response.headers.get("Date"))
 
 
-class _NotFound(errors.Refused):
+class NotFound(errors.Refused):
     """Mistral, or what listens at its URL, has nothing under that path."""
 
     def __init__(self, subject: str, said: str) -> None:
@@ -360,7 +375,14 @@ class _NotFound(errors.Refused):
             f"Mistral does not know {subject} ({said}): see that its URL is"
             " right and ends in /v2"
         )
-        self.said = said
+        self._said = said
+
+    def is_about(self, thing: str) -> bool:
+        """Return whether Mistral itself says so about that id.
+
+        A proxy says 404 to everything when its Mistral is missing.
+        """
+        return f"not found [id={thing}]" in self._said
 
 
 def _why_other(

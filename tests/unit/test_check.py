@@ -224,7 +224,7 @@ class AgentTest(CheckCase):
         with mock.patch.object(
             check.shutil, "which", return_value=path or None
         ):
-            return check._agent(dest)
+            return check.agent(dest)
 
     def test_not_a_controller(self) -> None:
         found = self.agent(self.clouds.parent, "")

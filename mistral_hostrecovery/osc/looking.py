@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The commands that look: list, show, watch, report, explain, metrics."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+import itertools
+import time
+from typing import Any
+
+from mistral_hostrecovery import errors
+from mistral_hostrecovery import history
+from mistral_hostrecovery import incident
+from mistral_hostrecovery.osc import base
+from mistral_hostrecovery.osc import rows
+from mistral_hostrecovery.osc import service
+from mistral_hostrecovery.osc import stage
+
+#: So many recoveries are listed, and looked through for an instance.
+_LISTED = 20
+_LOOKED_THROUGH = 100
+
+
+class List(base.Lister):
+    """List recoveries, the newest first"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--host", metavar="<host>", help="only those of this host"
+        )
+        _add_limit(parser, _LISTED)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterable[Any]]:
+        found = (
+            history.of(one) for one in self.recoveries.newest(outputs=True)
+        )
+        wanted = (one for one in found if parsed_args.host in (None, one.host))
+        return rows.LIST, rows.listed(
+            itertools.islice(wanted, parsed_args.limit)
+        )
+
+
+class Show(base.ShowOne):
+    """Show how far a recovery is"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        base.add_id(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        return base.one(rows.shown(_look(self.recoveries, parsed_args.id)))
+
+
+class Watch(base.Command):
+    """Watch a recovery until it ends or is paused"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        base.add_id(parser)
+        parser.add_argument(
+            "--interval",
+            metavar="<seconds>",
+            type=base.whole(1),
+            default=2,
+            help="seconds between two looks (default: %(default)s)",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        show = _draw if self.app.stdout.isatty() else _say
+        shown: list[str] = []
+        while True:
+            now = _look(self.recoveries, parsed_args.id)
+            shown = show(now, shown, self.app.stdout)
+            if now.over or now.recovery.state == "PAUSED":
+                self.code = stage.code(now.recovery)
+                return
+            time.sleep(parsed_args.interval)
+
+
+class Report(base.ShowOne):
+    """Show the report of a recovery that has ended"""
+
+    @property
+    def formatter_namespace(self) -> str:
+        # Those of every such command, and HTML.
+        return "mistral_hostrecovery.report"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        base.add_id(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        found = self.recoveries.execution(parsed_args.id)
+        report = _report(found)
+        if not report:
+            one = history.of(found)
+            ended = one.state in incident.FINAL
+            raise errors.Refused(
+                f"recovery {one.id} of host {one.host} has no report: it"
+                + (
+                    f" ended in {one.state} ({one.reason or 'no reason'}):"
+                    " start another one"
+                    if ended
+                    else f" is {one.state}: `openstack host recovery watch"
+                    f" {one.id}` waits for it"
+                )
+            )
+        return base.one(rows.report(report))
+
+
+class Explain(base.ShowOne):
+    """Say why an instance was recovered or not, by the newest recovery"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "instance",
+            metavar="<instance>",
+            help="ID of the instance, or its name as the report has it",
+        )
+        parser.add_argument(
+            "--recovery",
+            metavar="<id>",
+            help="by this recovery (default: the newest that knows it)",
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        if parsed_args.recovery:
+            found = iter([self.recoveries.execution(parsed_args.recovery)])
+        else:
+            found = itertools.islice(
+                self.recoveries.newest(outputs=True), _LOOKED_THROUGH
+            )
+        for execution in found:
+            for outcome in self._outcomes(execution):
+                told = rows.explained(
+                    history.of(execution), outcome, parsed_args.instance
+                )
+                if told:
+                    return base.one(told)
+        where = (
+            f"recovery {parsed_args.recovery}"
+            if parsed_args.recovery
+            else f"the newest {_LOOKED_THROUGH} recoveries of this project"
+        )
+        raise errors.Refused(
+            f"instance {parsed_args.instance} is not in {where}: it was not"
+            " on a host that failed, or write its ID as Nova shows it"
+        )
+
+    def _outcomes(self, execution: service.Shown) -> Iterator[Any]:
+        """Return what a recovery says about its instances."""
+        report = _report(execution)
+        if report:
+            yield from history.mappings(report.get("outcomes"))
+            return
+        for task in self.recoveries.tasks(str(execution["id"])):
+            if task.get("name") == "plan_recovery":
+                plan = history.mapping(self.recoveries.result(str(task["id"])))
+                yield from history.mappings(plan.get("verdicts"))
+
+
+class Metrics(base.Command):
+    """Print metrics of the recoveries, for Prometheus"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        _add_limit(parser, _LOOKED_THROUGH)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from mistral_hostrecovery import metrics
+
+        found = itertools.islice(
+            self.recoveries.newest(outputs=True), parsed_args.limit
+        )
+        self.app.stdout.write(metrics.text(list(map(history.of, found))))
+
+
+def _add_limit(parser: argparse.ArgumentParser, default: int) -> None:
+    parser.add_argument(
+        "--limit",
+        metavar="<number>",
+        type=base.whole(1),
+        default=default,
+        help="so many recoveries, the newest (default: %(default)s)",
+    )
+
+
+def _look(recoveries: service.Recoveries, recovery: str) -> stage.Stage:
+    """Return how far a recovery is; three requests at most."""
+    execution = recoveries.execution(recovery)
+    if execution.get("state") in incident.FINAL:
+        return stage.of(execution)
+    tasks = recoveries.tasks(recovery)
+    task = stage.current(tasks)
+    runs = recoveries.runs(str(task["id"])) if task else []
+    return stage.of(execution, tasks, runs)
+
+
+def _draw(now: stage.Stage, shown: list[str], out: Any) -> list[str]:
+    """Draw over what was drawn before."""
+    lines = stage.screen(now)
+    if shown:
+        out.write(f"\x1b[{len(shown)}A\x1b[J")
+    out.write("".join(f"{line}\n" for line in lines))
+    out.flush()
+    return lines
+
+
+def _say(now: stage.Stage, shown: list[str], out: Any) -> list[str]:
+    """Print a line when there is something new."""
+    line = stage.line(now)
+    if [line] != shown:
+        out.write(f"{line}\n")
+        out.flush()
+    return [line]
+
+
+def _report(execution: service.Shown) -> Any:
+    output = history.mapping(execution.get("output"))
+    return history.mapping(output.get("report"))
