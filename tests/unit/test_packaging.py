@@ -208,6 +208,7 @@ _BUILT_FROM = frozenset(
         "MANIFEST.in",
         "README.rst",
         "mistral_hostrecovery",
+        "monitoring",
         "ocf_agent",
         "pyproject.toml",
         "setup.cfg",
