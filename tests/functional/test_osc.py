@@ -20,6 +20,19 @@ _COMMAND += "sys.exit(shell.main(['host', 'recovery', *sys.argv[1:]]))"
 #: Longest answer of a command that only looks, in seconds.
 _LOOK_SECONDS = 2.0
 
+#: Reports what it is told to.
+_TELLS = """\
+version: '2.0'
+name: host_recovery
+workflows:
+  recover:
+    input: [search_opts, told]
+    output: {report: <% $.told %>}
+    tasks:
+      report_recovery:
+        action: std.noop
+"""
+
 STORM = "max_failed_hosts: 1\nmax_failed_percent: 100\n"
 
 
@@ -185,11 +198,50 @@ class TestCommands(test_recovery.RecoveryTest):
         self.assertEqual(1, len(self.read("list")))
 
     def test_looks_are_fast(self) -> None:
-        self.boot("web", "c1")
-        ended = self.recover(dry_run=True)
-        took = []
-        for _ in range(3):
-            began = time.monotonic()
-            self.read("show", ended.id)
-            took.append(time.monotonic() - began)
-        self.assertLess(min(took), _LOOK_SECONDS, took)
+        """With reports of 1,000 instances, in a real Mistral."""
+        self.mistral.workbooks.update(_TELLS)
+        reports = [self._told(number) for number in range(20)]
+        for words in (
+            ("show", reports[-1]),
+            ("watch", reports[-1]),
+            ("explain", "vm-999"),
+        ):
+            took = []
+            for _ in range(3):
+                began = time.monotonic()
+                self.assertEqual(0, self.command(*words)[0])
+                took.append(time.monotonic() - began)
+            print(words, took, flush=True)
+            self.assertLess(min(took), _LOOK_SECONDS, took)
+        began = time.monotonic()
+        self.assertEqual(20, len(self.read("list")))
+        print("list", time.monotonic() - began, flush=True)
+
+    def _told(self, number: int) -> str:
+        outcomes = [
+            {
+                "instance": f"{number:08}-0000-0000-0000-{vm:012}",
+                "name": f"vm-{vm}",
+                "was": "active",
+                "outcome": "recovered",
+                "reason": "policy recover=true",
+                "destination": "c2",
+                "requested_at": "2030-01-31T03:12:12+00:00",
+                "recovered_at": "2030-01-31T03:12:20+00:00",
+                "wave": 1,
+            }
+            for vm in range(1000)
+        ]
+        report = {
+            "state": "recovered",
+            "reason": "host c1 is recovered",
+            "host": "c1",
+            "started_at": "2030-01-31T03:12:00+00:00",
+            "counts": {"recovered": 1000},
+            "outcomes": outcomes,
+        }
+        execution = self.mistral.executions.create(
+            "host_recovery.recover",
+            workflow_input={"search_opts": {"host": "c1"}, "told": report},
+        )
+        return str(self.wait_for_end(execution.id).id)
