@@ -3,9 +3,9 @@
 """All that the commands ask of Mistral, as the user of the command line."""
 
 from collections.abc import Callable, Iterator, Mapping
+import re
 import time
 from typing import Any, TypeVar
-from urllib import parse
 
 from keystoneauth1 import adapter
 from keystoneauth1 import exceptions as ksa_exc
@@ -17,6 +17,7 @@ from mistral_hostrecovery import fencing
 from mistral_hostrecovery import findings
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import inspection
+from mistral_hostrecovery import model
 from mistral_hostrecovery import nova_facts
 from mistral_hostrecovery import trigger
 from mistral_hostrecovery.osc import asking
@@ -35,6 +36,9 @@ _PAGE_WITH_OUTPUTS = 10
 
 #: The newest run of a task has said nothing while it goes on.
 _RUNS_READ = 3
+
+#: Anything else would be another path.
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 _TASK_FIELDS = "id,name,state,processed,created_at,updated_at"
 
@@ -73,20 +77,18 @@ class Recoveries:
 
         :raises errors.Refused: there is none with that id.
         """
-        path = f"/executions/{parse.quote(recovery, safe='')}"
+        if not _ID.fullmatch(recovery):
+            raise _no_recovery(recovery)
         try:
             found = self._ask(
                 "GET",
-                f"{path}?fields={_FIELDS},output",
+                f"/executions/{recovery}?fields={_FIELDS},output",
                 f"recovery {recovery}",
             )
         except trigger.NotFound as exc:
             if not exc.is_about(recovery):
                 raise
-            raise errors.Refused(
-                f"there is no recovery {recovery}: `openstack host recovery"
-                " list` shows those of this project"
-            ) from exc
+            raise _no_recovery(recovery) from exc
         if found.get("workflow_name") not in trigger.WORKFLOWS:
             raise errors.Refused(
                 f"execution {recovery} runs workflow"
@@ -257,6 +259,13 @@ class Recoveries:
         return _translated(
             lambda: self._mistral.ask(method, path, subject, text=text)
         )
+
+
+def _no_recovery(recovery: str) -> errors.Refused:
+    return errors.Refused(
+        f"there is no recovery {model.printable(recovery)}: `openstack host"
+        " recovery list` shows those of this project"
+    )
 
 
 def _translated(call: Callable[[], T]) -> T:

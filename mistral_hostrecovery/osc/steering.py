@@ -77,7 +77,7 @@ class Resume(_Steer):
         if seen.gate and seen.why is None:
             raise errors.Refused(
                 f"recovery {parsed_args.id} came to a closed gate while it"
-                " was paused: see the gates with `openstack host recovery"
-                " explain` or in Mistral's task plan_recovery, then resume it"
-                " with --pass-gate, or cancel it"
+                " was paused: see the gates as they are now with `openstack"
+                " host recovery plan`, then resume it with --pass-gate, or"
+                " cancel it"
             )

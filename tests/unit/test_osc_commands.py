@@ -615,6 +615,12 @@ class BadInputTest(osc.ShellCase):
             self.refused(*words),
         )
 
+    @ddt.data("../workflows", "x/y?z", "e1?fields=id", "", "\x1b[2J")
+    def test_no_id_at_all(self, word: str) -> None:
+        said = self.refused("show", word)
+        self.assertIn("there is no recovery", said)
+        self.assertEqual([], self.asked())
+
     @ddt.data(*(words for words in COMMANDS if osc.ID in words))
     def test_not_ours(self, words: tuple[str, ...]) -> None:
         self.serve_execution(osc.execution(workflow_name="backup"))

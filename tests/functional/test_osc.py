@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The commands of OpenStackClient, on a real Mistral and a real Nova."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from lab import layout
+from tests.functional import test_recovery
+
+_COMMAND = "import sys; from openstackclient import shell; "
+_COMMAND += "sys.exit(shell.main(['host', 'recovery', *sys.argv[1:]]))"
+
+#: Longest answer of a command that only looks, in seconds.
+_LOOK_SECONDS = 2.0
+
+#: Reports what it is told to.
+_TELLS = """\
+version: '2.0'
+name: host_recovery
+workflows:
+  recover:
+    input: [search_opts, told]
+    output: {report: <% $.told %>}
+    tasks:
+      report_recovery:
+        action: std.noop
+"""
+
+STORM = "max_failed_hosts: 1\nmax_failed_percent: 100\n"
+
+
+class TestCommands(test_recovery.RecoveryTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.user = ("mistral", "service")
+
+    def command(self, *words: str) -> tuple[int, str, str]:
+        """Run ``openstack host recovery WORDS`` in a process of its own."""
+        user, project = self.user
+        where = {
+            "OS_AUTH_URL": f"{layout.url('keystone')}/v3",
+            "OS_REGION_NAME": layout.REGION,
+            "OS_USERNAME": user,
+            "OS_PASSWORD": layout.PASSWORD,
+            "OS_PROJECT_NAME": project,
+            "OS_USER_DOMAIN_ID": "default",
+            "OS_PROJECT_DOMAIN_ID": "default",
+            "OS_IDENTITY_API_VERSION": "3",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", _COMMAND, *words],
+            cwd=layout.CHECKOUT,
+            env={**os.environ, "PYTHONPATH": str(layout.CHECKOUT), **where},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        print(words, done.returncode, done.stdout, done.stderr, flush=True)
+        self.assertNotIn("Traceback", done.stderr)
+        return done.returncode, done.stdout, done.stderr
+
+    def read(self, *words: str, code: int = 0) -> Any:
+        found, out, err = self.command(*words, "-f", "json")
+        self.assertEqual(code, found, err)
+        return json.loads(out)
+
+    def refused(self, *words: str) -> str:
+        code, out, err = self.command(*words)
+        self.assertEqual((1, ""), (code, out), err)
+        (line,) = err.strip().splitlines()
+        return line
+
+    def test_one_recovery_from_the_first_to_the_last_command(self) -> None:
+        self._remove_workbook(self.mistral)
+        self.assertIn("host recovery install", self.refused("start", "c1"))
+        changes = {one["Change"] for one in self.read("install")}
+        self.assertEqual({"added"}, changes)
+        code, _, err = self.command("install")
+        self.assertEqual((0, "unchanged\n"), (code, err))
+        web = self.boot("web", "c1")
+        self.boot("rack", "c2")
+        code, out, _ = self.command("check", "--no-agent")
+        self.assertEqual(0, code, out)
+
+        (planned,) = self.read("plan", "c1", "--on-shared-storage")
+        self.assertEqual(
+            (web.id, "planned"), (planned["Instance"], planned["Outcome"])
+        )
+        self.assertEqual(["c1"], self.runs(web))
+
+        self.lose("c1")
+        words = ("start", "c1", "--on-shared-storage", "--fenced", "--wait")
+        ended = self.read(*words)
+        self.assertEqual("recovered", ended["result"])
+        recovery = ended["id"]
+        self.assertNotEqual(["c1"], self.runs(web))
+
+        listed = {one["ID"]: one for one in self.read("list")}
+        self.assertEqual(
+            [1, False],
+            [listed[recovery][key] for key in ("Recovered", "Dry Run")],
+        )
+        self.assertEqual(2, len(listed))
+        shown = self.read("show", recovery)
+        self.assertEqual((1, 1), (shown["instances"], shown["rebuilt"]))
+        report = self.read("report", recovery)
+        self.assertEqual(
+            {"web": "recovered"},
+            {o["name"]: o["outcome"] for o in report["outcomes"]},
+        )
+        code, page, _ = self.command("report", recovery, "-f", "html")
+        self.assertEqual(0, code)
+        self.assertIn("web", page)
+        self.assertEqual("recovered", self.read("explain", "web")["outcome"])
+        code, out, _ = self.command("watch", recovery)
+        self.assertEqual((0, "SUCCESS: host c1 is recovered\n"), (code, out))
+        code, out, _ = self.command("metrics")
+        self.assertEqual(0, code)
+        self.assertIn('host="c1"', out)
+
+        self.lab.power_on("c1")
+        back = self.read("return", "c1", "--wait")
+        self.assertEqual("returned", back["result"])
+
+    def test_watch_without_a_terminal(self) -> None:
+        self.boot("web", "c1")
+        self.lose("c1")
+        recovery = self.read("start", "c1", "--on-shared-storage", "--fenced")
+        self.assertEqual("RUNNING", recovery["state"])
+        joined = self.read("start", "c1", "--on-shared-storage", "--fenced")
+        self.assertEqual(recovery["id"], joined["id"])
+        code, out, _ = self.command("watch", recovery["id"], "--interval", "1")
+        self.assertEqual(0, code)
+        lines = out.splitlines()
+        self.assertEqual("SUCCESS: host c1 is recovered", lines[-1])
+        self.assertIn("RUNNING", lines[0])
+        self.assertNotIn("\x1b", out)
+
+    def test_a_gate_pause_resume_cancel(self) -> None:
+        self.boot("web", "c1")
+        self.lose("c1")
+        self.lose("c2")
+        policy = pathlib.Path(tempfile.mkdtemp(), "policy.yaml")
+        policy.write_text(STORM)
+        words = ("--on-shared-storage", "--fenced", "--policy", str(policy))
+        first = self.start(policy={"max_failed_hosts": 1}, fenced=True)
+        self.wait_for_end(first.id)
+        second = self.read("start", "c2", *words, "--wait", code=4)
+        recovery = second["id"]
+        shown = self.read("show", recovery)
+        self.assertEqual(
+            ("PAUSED", "storm"), (shown["state"], shown["gate"]), shown
+        )
+        self.assertEqual(4, self.command("watch", recovery)[0])
+        self.assertEqual("PAUSED", self.read("pause", recovery)["state"])
+        resumed = self.read("resume", recovery)
+        self.assertIn(resumed["state"], ("RUNNING", "SUCCESS"))
+        self.wait_for_end(recovery)
+
+        third = self.read("start", "c2", *words, "--wait", code=4)
+        self.assertNotEqual(recovery, third["id"])
+        self.read("cancel", third["id"])
+        self.assertEqual(5, self.command("watch", third["id"])[0])
+        self.assertIn("has ended in", self.refused("resume", third["id"]))
+
+    def test_bad_input(self) -> None:
+        said = self.refused("show", "0" * 8 + "-0000-0000-0000-" + "0" * 12)
+        self.assertIn("there is no recovery 00000000-0000", said)
+        self.assertIn(
+            "there is no recovery x/y?z", self.refused("cancel", "x/y?z")
+        )
+        self.assertIn("on host c9", self.refused("start", "c9"))
+        self.assertIn("on host c9", self.refused("return", "c9"))
+        other = self.mistral.workflows.create(
+            "version: '2.0'\nother:\n  tasks:\n    t: {action: std.noop}\n"
+        )[0]
+        self.addCleanup(self.mistral.workflows.delete, other.id)
+        execution = self.mistral.executions.create(other.id)
+        self.assertIn(
+            "runs workflow other", self.refused("show", execution.id)
+        )
+        self.user = ("nobody", "service")
+        self.assertIn("401", self.refused("list"))
+
+    def test_tenant(self) -> None:
+        """Who may not recover hosts reads why."""
+        self.user = ("demo", "demo")
+        self.connect("demo", "demo")
+        ended = self.read("start", "c1", "--wait", code=3)
+        self.assertIn("may not recover hosts", ended["reason"])
+        self.assertEqual(1, len(self.read("list")))
+
+    def test_looks_are_fast(self) -> None:
+        """With reports of 1,000 instances, in a real Mistral."""
+        self.mistral.workbooks.update(_TELLS)
+        reports = [self._told(number) for number in range(20)]
+        for words in (
+            ("show", reports[-1]),
+            ("watch", reports[-1]),
+            ("explain", "vm-999"),
+        ):
+            took = []
+            for _ in range(3):
+                began = time.monotonic()
+                self.assertEqual(0, self.command(*words)[0])
+                took.append(time.monotonic() - began)
+            print(words, took, flush=True)
+            self.assertLess(min(took), _LOOK_SECONDS, took)
+        began = time.monotonic()
+        self.assertEqual(20, len(self.read("list")))
+        print("list", time.monotonic() - began, flush=True)
+
+    def _told(self, number: int) -> str:
+        outcomes = [
+            {
+                "instance": f"{number:08}-0000-0000-0000-{vm:012}",
+                "name": f"vm-{vm}",
+                "was": "active",
+                "outcome": "recovered",
+                "reason": "policy recover=true",
+                "destination": "c2",
+                "requested_at": "2030-01-31T03:12:12+00:00",
+                "recovered_at": "2030-01-31T03:12:20+00:00",
+                "wave": 1,
+            }
+            for vm in range(1000)
+        ]
+        report = {
+            "state": "recovered",
+            "reason": "host c1 is recovered",
+            "host": "c1",
+            "started_at": "2030-01-31T03:12:00+00:00",
+            "counts": {"recovered": 1000},
+            "outcomes": outcomes,
+        }
+        execution = self.mistral.executions.create(
+            "host_recovery.recover",
+            workflow_input={"search_opts": {"host": "c1"}, "told": report},
+        )
+        return str(self.wait_for_end(execution.id).id)
