@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "ext"))
 
-project = "mistral_hostrecovery"
+project = "Host recovery"
 author = "mistral_hostrecovery developers"
 copyright = "mistral_hostrecovery developers"
 
