@@ -12,6 +12,7 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.util import logging
 import yaml
 
 from mistral_hostrecovery import config
@@ -214,7 +215,27 @@ class Generated(Directive):
         return node.children
 
 
+def whole_rows(app: Any, doctree: nodes.document) -> None:
+    """Warn of a row that is cut in two.
+
+    In a simple table, text in the first column begins another row.
+    """
+    for body in doctree.findall(nodes.tbody):
+        for row in body.findall(nodes.row):
+            cells = [entry.astext().strip() for entry in row]
+            first = [*row[0].findall(nodes.literal)]
+            # A name without a default, say.
+            whole = len(first) == 1 and first[0].astext() == cells[0]
+            if not (all(cells) or (whole and cells[-1])):
+                logging.getLogger(__name__).warning(
+                    "a row of a table has an empty cell: %s",
+                    row.astext().split(),
+                    location=row.parent.parent,
+                )
+
+
 def setup(app: Any) -> dict[str, Any]:
-    """Have Sphinx know the directive."""
+    """Have Sphinx know the directive, and look at tables."""
     app.add_directive("generated", Generated)
+    app.connect("doctree-read", whole_rows)
     return {"version": "1", "parallel_read_safe": True}

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator reads or copies from the documents is so."""
+
+import ast
+from collections.abc import Iterator
+import configparser
+import json
+import pathlib
+import re
+import textwrap
+
+import fixtures
+from keystoneauth1 import loading
+from oslo_config import cfg
+from oslotest import base
+import yaml
+
+from mistral_hostrecovery import check
+from mistral_hostrecovery import config
+from mistral_hostrecovery import policy
+from mistral_hostrecovery import settings
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGE = ROOT / "mistral_hostrecovery"
+PAGES = [
+    ROOT / "README.rst",
+    ROOT / "HACKING.rst",
+    *sorted((ROOT / "docs").rglob("*.rst")),
+]
+
+#: Errors whose text an operator reads.
+RAISED = re.compile(
+    r"(errors\.\w+|argparse\.ArgumentTypeError|reconciliation\.OutOfTime)$"
+)
+#: Modules in which every sentence may become a reason.
+REASONS = (
+    *("barrier", "fencing", "isolation", "outcomes", "progress", "plan"),
+    *("states", "returning", "observation"),
+)
+#: Parts of sentences, and what is no reason for anything to end.
+HARMLESS = (
+    "the request says fenced: true",
+    "its service is forced down in Nova",
+    "the site's policy says assume_fenced: true",
+    r"hostrecovery (?P<owner>\S+)( \(before: (?P<prior>.*)\))?",
+    "of ... instances of host",
+    "was ..., and Nova started it",
+    "...; waiting until",
+    "...; its root disk is new",
+    "; its root disk is new",
+    "what was ",
+    "it is on its own disk again",
+    "its rebuild may be incomplete",
+    "it never ran, delete it",
+    "unshelve it once",
+    "it is on no host, unshelve it",
+    "it is deleted, restore it",
+    "its resize was confirmed by the recovery",
+    "was ..., reset and left stopped",
+    "...; the recovery ended before that",
+    "host ... reports again; it stays disabled",
+    "host ... is in service again",
+    # An error of ours that says it.
+    "no plan was made",
+    # Each is the beginning of sentences that are described.
+    "is stopped on ..., to be started",
+    "...: Nova was asked to",
+)
+
+
+def blocks(page: pathlib.Path, language: str = "") -> Iterator[str]:
+    """Yield the blocks of code of a page, those without a language, too."""
+    start = (
+        rf"^( *)(?:\.\. code-block:: {language or r'(?:shell|console|text)'}"
+    )
+    start += r"|.*[^:\n ]::)\n\n" if not language else r")\n\n"
+    for found in re.finditer(start, page.read_text() + "\n", re.MULTILINE):
+        rest = page.read_text()[found.end() :].splitlines()
+        deeper = len(found[1]) + 1
+        lines = []
+        for line in rest:
+            if line and len(line) - len(line.lstrip()) < deeper:
+                break
+            lines.append(line)
+        yield textwrap.dedent("\n".join(lines))
+
+
+def text(node: ast.expr) -> str | None:
+    """Return a sentence of the code, ``...`` for what is put in."""
+    match node:
+        case ast.Constant(value=str(words)):
+            return words
+        case ast.JoinedStr(values=parts):
+            return "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "..."
+                for part in parts
+            )
+    return None
+
+
+def sentences() -> Iterator[tuple[str, str]]:
+    """Yield what the code raises or gives as a reason, and where."""
+    for path in sorted(PACKAGE.glob("*.py")):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if not (
+                isinstance(node, ast.Raise)
+                and isinstance(node.exc, ast.Call)
+                and RAISED.match(ast.unparse(node.exc.func))
+            ):
+                continue
+            for told in map(text, node.exc.args[:1]):
+                if told:
+                    yield path.stem, told
+        if path.stem in REASONS:
+            within = {
+                id(child)
+                for node in ast.walk(tree)
+                for child in ast.iter_child_nodes(node)
+                if isinstance(node, ast.JoinedStr | ast.Expr)
+            }
+            for node in ast.walk(tree):
+                if isinstance(node, ast.expr) and id(node) not in within:
+                    told = text(node)
+                    if told and told.count(" ") >= 3:
+                        yield path.stem, told
+
+
+class TestMessages(base.BaseTestCase):
+    def test_each_sentence_is_described(self) -> None:
+        page = (ROOT / "docs" / "messages.rst").read_text()
+        terms = [
+            term
+            for line in re.findall(r"^(``.*``)\n    \S", page, re.MULTILINE)
+            for term in re.findall(r"``(.+?)``(?:, |$)", line)
+        ]
+        self.assertGreater(len(terms), 100)
+        self.assertEqual(len(terms), len(set(terms)), "twice")
+        patterns = {
+            term: re.compile(re.escape(term).replace(r"\.\.\.", ".+?"))
+            for term in terms
+        }
+        missing, met = [], set()
+        for module, told in sentences():
+            fits = {
+                t for t, pattern in patterns.items() if pattern.match(told)
+            }
+            met |= fits
+            # "..." alone fits everything that another service says.
+            if not fits and not told.startswith(HARMLESS):
+                missing.append(f"{module}: {told}")
+        self.assertEqual([], missing)
+        # Made of parts, so they are looked for where the parts are.
+        source = "".join(p.read_text() for p in PACKAGE.glob("*.py"))
+        source = re.sub(r'"\s+f?"', "", source)
+        for term in set(terms) - met:
+            longest = max(term.split("..."), key=len).strip(" :;()`")
+            self.assertIn(longest, source, term)
+
+
+class TestConfiguration(base.BaseTestCase):
+    def test_each_group_of_ours_is_read(self) -> None:
+        seen = 0
+        for page in PAGES:
+            for block in (*blocks(page), *blocks(page, "ini")):
+                if "[hostrecovery]\n" not in block:
+                    continue
+                seen += 1
+                self.check_group(block)
+        self.assertGreaterEqual(seen, 3)
+
+    def check_group(self, block: str) -> None:
+        directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        file = directory / "mistral.conf"
+        file.write_text(block)
+        conf = cfg.ConfigOpts()
+        known = [*config.list_opts()[0][1]]
+        for option in loading.get_auth_plugin_conf_options("password"):
+            option.required = False
+            known.append(option)
+        conf.register_opts(known, config.GROUP)
+        conf([], default_config_files=[str(file)])
+        parser = configparser.ConfigParser()
+        parser.read_string(block)
+        names = {option.dest for option in known}
+        given = {option.replace("-", "_") for option in parser[config.GROUP]}
+        self.assertEqual(set(), given - names)
+        for name in given:
+            self.assertIsNotNone(conf[config.GROUP][name], name)
+
+    def test_readme_says_what_the_table_recommends(self) -> None:
+        page = ROOT / "README.rst"
+        (block,) = [b for b in blocks(page) if "[action_heartbeat]" in b]
+        parser = configparser.ConfigParser(default_section="none")
+        parser.read_string(block)
+        told = {
+            (group, option): value
+            for group in parser.sections()
+            for option, value in parser[group].items()
+        }
+        wanted = {
+            (setting.group, option): str(value).lower()
+            for setting in settings.TABLE
+            for option, value in zip(
+                setting.options, setting.recommended, strict=True
+            )
+        }
+        self.assertEqual(wanted, told)
+
+
+class TestCommands(base.BaseTestCase):
+    def commands(self) -> Iterator[str]:
+        for page in PAGES:
+            for block in blocks(page):
+                joined = re.sub(r"\\\n\s*", " ", block)
+                for line in joined.splitlines():
+                    yield re.sub(r"^\s*[#$] ", "", line).strip()
+
+    def test_options_of_our_commands_exist(self) -> None:
+        known = {
+            "mistral-hostrecovery-check": check._parser().format_usage(),
+            "mistral-hostrecovery-install-agent": (
+                PACKAGE / "installation.py"
+            ).read_text(),
+        }
+        seen = 0
+        for command in self.commands():
+            name, *words = command.split() or [""]
+            for word in words:
+                if name in known and word.startswith("--"):
+                    self.assertIn(word.partition("=")[0], known[name], command)
+                    seen += 1
+        self.assertGreaterEqual(seen, 3)
+
+    def test_environments_of_tox_exist(self) -> None:
+        parser = configparser.ConfigParser()
+        parser.read(ROOT / "tox.ini")
+        found = {
+            name.partition(":")[2]
+            for name in parser.sections()
+            if name.startswith("testenv:")
+        }
+        listed = parser["tox"]["env_list"].replace(",", " ").split()
+        seen = set()
+        for command in self.commands():
+            seen |= set(re.findall(r"tox run -e (\S+)", command))
+        self.assertEqual(set(), seen - found - set(listed))
+        self.assertIn("demo", seen)
+
+    def test_options_of_the_demo_exist(self) -> None:
+        known = (ROOT / "lab" / "demo.py").read_text()
+        seen = set()
+        for command in self.commands():
+            if "tox run -e demo -- " in command:
+                seen |= set(re.findall(r" (--[a-z-]+)", command))
+        self.assertLessEqual({"--simulated", "--dry-run", "--policy"}, seen)
+        for option in seen:
+            self.assertIn(f'"{option}"', known)
+
+    def test_requests_are_valid(self) -> None:
+        book = yaml.safe_load(
+            (ROOT / "workbooks" / "host_recovery.yaml").read_text()
+        )
+        requests = [
+            found
+            for page in PAGES
+            for block in blocks(page)
+            for found in re.findall(
+                r"execution-create host_recovery\.(\w+)[\s\\]+'(\{.*?\})'",
+                block,
+                re.DOTALL,
+            )
+        ]
+        self.assertGreaterEqual(len(requests), 8)
+        for workflow, written in requests:
+            request = json.loads(written)
+            inputs = {
+                each if isinstance(each, str) else next(iter(each))
+                for each in book["workflows"][workflow]["input"]
+            }
+            self.assertEqual(set(), set(request) - inputs)
+            self.assertIn("host", request["search_opts"])
+            policy.parse({}, request.get("policy"))
+
+
+class TestBlocks(base.BaseTestCase):
+    def test_each_yaml_loads(self) -> None:
+        found = [
+            yaml.safe_load(block)
+            for page in PAGES
+            for block in blocks(page, "yaml")
+        ]
+        self.assertGreaterEqual(len(found), 4)
+        for each in found:
+            self.assertIsInstance(each, dict)
+
+    def test_the_policy_of_the_quick_start_is_one(self) -> None:
+        (block,) = blocks(ROOT / "docs" / "quick_start.rst", "yaml")
+        policy.parse({}, yaml.safe_load(block))
+
+    def test_the_scenario_has_the_keys_of_a_case(self) -> None:
+        (block,) = blocks(ROOT / "docs" / "contributing.rst", "yaml")
+        case = yaml.safe_load(block)
+        self.assertEqual({"why", "cloud", "input"}, set(case))
+        policy.parse({}, case["input"]["policy"])
+
+    def test_no_page_links_to_what_is_not_there(self) -> None:
+        for page in PAGES:
+            if "ha-guide" in page.parts:
+                continue
+            for name in re.findall(
+                r"``(?:docs/)?([a-z_]+\.rst)``", page.read_text()
+            ):
+                self.assertTrue((ROOT / "docs" / name).exists(), (page, name))
