@@ -139,17 +139,12 @@ class Explain(base.ShowOne):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        if parsed_args.recovery:
-            found = iter([self.recoveries.execution(parsed_args.recovery)])
-        else:
-            found = itertools.islice(
-                self.recoveries.newest(outputs=True), _LOOKED_THROUGH
-            )
-        for execution in found:
+        ids = [parsed_args.recovery] if parsed_args.recovery else self._ids()
+        for recovery in ids:
+            execution = self.recoveries.execution(recovery)
+            told_by = history.of(execution)
             for outcome in self._outcomes(execution):
-                told = rows.explained(
-                    history.of(execution), outcome, parsed_args.instance
-                )
+                told = rows.explained(told_by, outcome, parsed_args.instance)
                 if told:
                     return base.one(told)
         where = (
@@ -161,6 +156,11 @@ class Explain(base.ShowOne):
             f"instance {parsed_args.instance} is not in {where}: it was not"
             " on a host that failed, or write its ID as Nova shows it"
         )
+
+    def _ids(self) -> Iterator[str]:
+        """Return the newest recoveries; one report after the other is read."""
+        found = itertools.islice(self.recoveries.newest(), _LOOKED_THROUGH)
+        return (str(one["id"]) for one in found)
 
     def _outcomes(self, execution: service.Shown) -> Iterator[Any]:
         """Return what a recovery says about its instances."""

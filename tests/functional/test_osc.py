@@ -201,6 +201,10 @@ class TestCommands(test_recovery.RecoveryTest):
         """With reports of 1,000 instances, in a real Mistral."""
         self.mistral.workbooks.update(_TELLS)
         reports = [self._told(number) for number in range(20)]
+        # What Python takes to start depends on what else the machine does.
+        began = time.monotonic()
+        self.command("show", "--help")
+        idle = time.monotonic() - began
         for words in (
             ("show", reports[-1]),
             ("watch", reports[-1]),
@@ -212,7 +216,7 @@ class TestCommands(test_recovery.RecoveryTest):
                 self.assertEqual(0, self.command(*words)[0])
                 took.append(time.monotonic() - began)
             print(words, took, flush=True)
-            self.assertLess(min(took), _LOOK_SECONDS, took)
+            self.assertLess(min(took) - idle, _LOOK_SECONDS, took)
         began = time.monotonic()
         self.assertEqual(20, len(self.read("list")))
         print("list", time.monotonic() - began, flush=True)

@@ -233,12 +233,13 @@ class ReportTest(osc.ShellCase):
 class ExplainTest(osc.ShellCase):
     def setUp(self) -> None:
         super().setUp()
-        self.serve_list(
-            osc.execution(id="e0", report=osc.report()),
-            osc.execution(
-                report=osc.report("failed", osc.outcome("web", "left"))
-            ),
-        )
+        known = {
+            "e0": osc.report(),
+            osc.ID: osc.report("failed", osc.outcome("web", "left")),
+        }
+        self.serve_list(*(osc.execution(id=one) for one in known))
+        for one, told in known.items():
+            self.serve_execution(osc.execution(id=one, report=told), of=one)
 
     def test_by_name_and_by_id(self) -> None:
         for said in ("web", "id-of-web"):
