@@ -20,14 +20,27 @@ _COMMAND += "sys.exit(shell.main(['host', 'recovery', *sys.argv[1:]]))"
 #: Longest answer of a command that only looks, in seconds.
 _LOOK_SECONDS = 2.0
 
-#: Reports what it is told to.
+#: Reports 1,000 instances.
 _TELLS = """\
 version: '2.0'
 name: host_recovery
 workflows:
   recover:
-    input: [search_opts, told]
-    output: {report: <% $.told %>}
+    input: [search_opts]
+    output:
+      report:
+        state: recovered
+        reason: host c1 is recovered
+        host: c1
+        started_at: '2030-01-31T03:12:00+00:00'
+        counts: {recovered: 1000}
+        outcomes: >-
+          <% range(1000).select(dict(
+          instance => concat('b99ddda7-2a86-5724-a2ec-00000000', str($)),
+          name => concat('vm-', str($)), was => active, outcome => recovered,
+          reason => 'policy recover=true', destination => c2, wave => 1,
+          requested_at => '2030-01-31T03:12:12+00:00',
+          recovered_at => '2030-01-31T03:12:20+00:00')) %>
     tasks:
       report_recovery:
         action: std.noop
@@ -200,52 +213,32 @@ class TestCommands(test_recovery.RecoveryTest):
     def test_looks_are_fast(self) -> None:
         """With reports of 1,000 instances, in a real Mistral."""
         self.mistral.workbooks.update(_TELLS)
-        reports = [self._told(number) for number in range(20)]
-        # What Python takes to start depends on what else the machine does.
-        began = time.monotonic()
-        self.command("show", "--help")
-        idle = time.monotonic() - began
+        reports = [self._told() for _ in range(20)]
+        # Beside other work each process gets its share of the processors.
+        share = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         for words in (
             ("show", reports[-1]),
             ("watch", reports[-1]),
             ("explain", "vm-999"),
         ):
-            took = []
-            for _ in range(3):
-                began = time.monotonic()
-                self.assertEqual(0, self.command(*words)[0])
-                took.append(time.monotonic() - began)
+            took = self._seconds(*words)
             print(words, took, flush=True)
-            self.assertLess(min(took) - idle, _LOOK_SECONDS, took)
+            self.assertLess(min(took), _LOOK_SECONDS * share, took)
         began = time.monotonic()
         self.assertEqual(20, len(self.read("list")))
         print("list", time.monotonic() - began, flush=True)
 
-    def _told(self, number: int) -> str:
-        outcomes = [
-            {
-                "instance": f"{number:08}-0000-0000-0000-{vm:012}",
-                "name": f"vm-{vm}",
-                "was": "active",
-                "outcome": "recovered",
-                "reason": "policy recover=true",
-                "destination": "c2",
-                "requested_at": "2030-01-31T03:12:12+00:00",
-                "recovered_at": "2030-01-31T03:12:20+00:00",
-                "wave": 1,
-            }
-            for vm in range(1000)
-        ]
-        report = {
-            "state": "recovered",
-            "reason": "host c1 is recovered",
-            "host": "c1",
-            "started_at": "2030-01-31T03:12:00+00:00",
-            "counts": {"recovered": 1000},
-            "outcomes": outcomes,
-        }
+    def _seconds(self, *words: str) -> list[float]:
+        took = []
+        for _ in range(3):
+            began = time.monotonic()
+            self.assertEqual(0, self.command(*words)[0])
+            took.append(time.monotonic() - began)
+        return took
+
+    def _told(self) -> str:
         execution = self.mistral.executions.create(
             "host_recovery.recover",
-            workflow_input={"search_opts": {"host": "c1"}, "told": report},
+            workflow_input={"search_opts": {"host": "c1"}},
         )
         return str(self.wait_for_end(execution.id).id)
