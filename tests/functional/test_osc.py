@@ -142,6 +142,10 @@ class TestCommands(test_recovery.RecoveryTest):
     def test_watch_without_a_terminal(self) -> None:
         self.boot("web", "c1")
         self.lose("c1")
+        for host in self.lab.hosts:
+            # It goes on for longer than the commands take to begin.
+            self.lab.control(host, spawn_delay=40)
+            self.addCleanup(self.lab.control, host, spawn_delay=None)
         recovery = self.read("start", "c1", "--on-shared-storage", "--fenced")
         self.assertEqual("RUNNING", recovery["state"])
         joined = self.read("start", "c1", "--on-shared-storage", "--fenced")
