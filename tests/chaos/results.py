@@ -43,12 +43,21 @@ def counted(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [one for one in results if one["hit"]]
 
 
-def bound(trials: int) -> float:
-    """Return the highest failure rate that so many good trials leave open.
+def bound(trials: int, failed: int = 0) -> float:
+    """Return the highest failure rate that so many trials leave open.
 
-    With 95 % confidence, as a fraction: (1 - p) ** trials = 0.05.
+    As a fraction, with 95 % confidence (Clopper and Pearson): with it so few
+    would have failed in one of twenty series.
     """
-    return 1.0 - 0.05 ** (1.0 / trials) if trials else 1.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        rate = (low + high) / 2
+        so_few = sum(
+            math.comb(trials, n) * rate**n * (1 - rate) ** (trials - n)
+            for n in range(failed + 1)
+        )
+        low, high = (rate, high) if so_few > 0.05 else (low, rate)
+    return high
 
 
 def percentile(values: list[float], percent: int) -> float:
@@ -115,13 +124,12 @@ def table(results: list[Mapping[str, Any]]) -> str:
             f" {_seconds(percentile(calm, 95))}, longest"
             f" {_seconds(max(calm, default=_NONE))}."
         )
-    good = sum(not one["wrong"] for one in hit)
+    failed = sum(bool(one["wrong"]) for one in hit)
     lines += [
         "",
-        f"{good} of {len(hit)} trials went well. If none of so many fails,"
-        " less than"
-        f" {100 * bound(len(hit)):.1f} % of such faults do, with 95 %"
-        " confidence.",
+        f"{len(hit) - failed} of {len(hit)} trials went well. Less than"
+        f" {100 * bound(len(hit), failed):.1f} % of such faults go wrong, with"
+        " 95 % confidence.",
     ]
     return "\n".join(lines)
 
