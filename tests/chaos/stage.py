@@ -14,6 +14,7 @@ import threading
 import time
 from typing import Any
 
+from keystoneauth1 import exceptions as ksa_exc
 from mistralclient.api import client as mistral_client
 import pymysql
 
@@ -61,6 +62,10 @@ UNFINISHED = """
            COALESCE(SUM(state IN ('SUCCESS', 'ERROR', 'CANCELLED')), 0)
     FROM workflow_executions_v2
 """
+
+
+#: An API that was started again answers within so many seconds.
+API_SECONDS = 60.0
 
 
 class Stage:
@@ -202,11 +207,21 @@ class Stage:
 
     def reports(self) -> list[tuple[str, Mapping[str, Any] | None]]:
         """State and report of each recovery of this trial, in order."""
-        listed = [
-            self.mistral.executions.get(one.id)
-            for one in self.mistral.executions.list()
-            if one.workflow_name == "host_recovery.recover"
-        ]
+        deadline = time.monotonic() + API_SECONDS
+        while True:
+            try:
+                listed = [
+                    self.mistral.executions.get(one.id)
+                    for one in self.mistral.executions.list()
+                    if one.workflow_name == "host_recovery.recover"
+                ]
+                break
+            except ksa_exc.ConnectFailure:
+                # The API, where it was killed, has only just been started,
+                # and a connection to the one before is dead.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
         return [
             (one.state, json.loads(one.output or "{}").get("report"))
             for one in sorted(listed, key=lambda one: one.created_at)
