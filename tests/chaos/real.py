@@ -233,8 +233,8 @@ class InCluster(Real):
     def _die(self) -> None:
         self._cluster.cut_power(FAILED)
 
-    def _incident(self) -> incident.Incident | None:
-        text = self._cluster.attribute(FAILED, cluster.INCIDENT)
+    def _incident(self, host: str = FAILED) -> incident.Incident | None:
+        text = self._cluster.attribute(host, cluster.INCIDENT)
         try:
             return incident.decode(text) if text else None
         except errors.Refused:
@@ -243,10 +243,16 @@ class InCluster(Real):
     def ended(self) -> bool:
         try:
             found = self._incident()
+            # Pacemaker may fence a destination whose connection died with
+            # its controller; then that host is recovered, too.
+            others = [self._incident(h) for h in self.lab.hosts if h != FAILED]
         except cluster_module.LabError:
             # No controller answers.
             return False
-        return found is not None and found.state == incident.ENDED
+        return found is not None and all(
+            one is None or one.state == incident.ENDED
+            for one in (found, *others)
+        )
 
     def look(self) -> None:
         """Pacemaker itself makes it look."""
