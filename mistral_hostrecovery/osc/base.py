@@ -38,6 +38,15 @@ class ShowOne(Command, command.ShowOne):
     """Shows one thing."""
 
 
+class ShowRecovery(ShowOne):
+    """Shows something of one recovery."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_id(parser)
+        return parser
+
+
 def add_id(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "id",

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 from cliff import columns
 from cliff.formatters import base
 
+from mistral_hostrecovery import page
+
 
 class Html(base.SingleFormatter):
     """One self-contained HTML file."""
@@ -23,8 +25,6 @@ class Html(base.SingleFormatter):
         stdout: TextIO,
         parsed_args: argparse.Namespace,
     ) -> None:
-        from mistral_hostrecovery import page
-
         report = {
             name: value.machine_readable()
             if isinstance(value, columns.FormattableColumn)

@@ -11,6 +11,7 @@ from typing import Any
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import history
 from mistral_hostrecovery import incident
+from mistral_hostrecovery import metrics
 from mistral_hostrecovery.osc import base
 from mistral_hostrecovery.osc import rows
 from mistral_hostrecovery.osc import service
@@ -44,13 +45,8 @@ class List(base.Lister):
         )
 
 
-class Show(base.ShowOne):
+class Show(base.ShowRecovery):
     """Show how far a recovery is"""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        base.add_id(parser)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -85,18 +81,13 @@ class Watch(base.Command):
             time.sleep(parsed_args.interval)
 
 
-class Report(base.ShowOne):
+class Report(base.ShowRecovery):
     """Show the report of a recovery that has ended"""
 
     @property
     def formatter_namespace(self) -> str:
         # Those of every such command, and HTML.
         return "mistral_hostrecovery.report"
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        base.add_id(parser)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -183,8 +174,6 @@ class Metrics(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from mistral_hostrecovery import metrics
-
         found = itertools.islice(
             self.recoveries.newest(outputs=True), parsed_args.limit
         )

@@ -12,15 +12,10 @@ from mistral_hostrecovery.osc import base
 from mistral_hostrecovery.osc import rows
 
 
-class _Steer(base.ShowOne):
+class _Steer(base.ShowRecovery):
     """Brings a recovery into a state."""
 
     state = ""
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        base.add_id(parser)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace

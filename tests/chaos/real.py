@@ -245,13 +245,12 @@ class InCluster(Real):
             found = self._incident()
             # Pacemaker may fence a destination whose connection died with
             # its controller; then that host is recovered, too.
-            others = [self._incident(h) for h in self.lab.hosts if h != FAILED]
+            all_of_them = [self._incident(host) for host in self.lab.hosts]
         except cluster_module.LabError:
             # No controller answers.
             return False
         return found is not None and all(
-            one is None or one.state == incident.ENDED
-            for one in (found, *others)
+            one is None or one.state == incident.ENDED for one in all_of_them
         )
 
     def look(self) -> None:
@@ -289,7 +288,7 @@ class InCluster(Real):
     def _return(self) -> bool:
         self._cluster.bring_back()
         try:
-            _wait(lambda: self._incident() is None)
+            _wait(lambda: not any(map(self._incident, self.lab.hosts)))
         except TimeoutError:
             return False
         return True
