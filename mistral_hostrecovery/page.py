@@ -17,6 +17,7 @@ import json
 from typing import Any
 
 from mistral_hostrecovery import advice
+from mistral_hostrecovery import elements
 from mistral_hostrecovery import history
 from mistral_hostrecovery import timeline
 from mistral_hostrecovery.markup import Markup
@@ -43,8 +44,6 @@ _MEANS = {
 
 #: Longer lists are folded.
 _FOLD = 50
-
-_DASH = "\N{EN DASH}"
 
 
 def html(report: Mapping[str, Any]) -> str:
@@ -108,7 +107,7 @@ def _header(report: Mapping[str, Any], title: str) -> Markup:
         tag(
             "li",
             tag("b", shown[name]),
-            _badge(name),
+            elements.badge(name),
             tag("small", _MEANS[name]),
             class_=None if shown[name] else "zero",
         )
@@ -119,7 +118,13 @@ def _header(report: Mapping[str, Any], title: str) -> Markup:
         "header",
         tag("p", "mistral_hostrecovery", class_="kicker"),
         tag("h1", title),
-        tag("p", _badge(state), " ", report.get("reason"), class_="lead"),
+        tag(
+            "p",
+            elements.badge(state),
+            " ",
+            report.get("reason"),
+            class_="lead",
+        ),
         tag("ul", *tiles, class_="tiles", aria_label="Instances by outcome"),
     )
 
@@ -128,7 +133,7 @@ def _steps(report: Mapping[str, Any]) -> Markup:
     told = advice.steps(report)
     if not told:
         return join()
-    return _section(
+    return elements.section(
         "What is left to do",
         tag("ol", *(tag("li", step) for step in told), class_="steps"),
     )
@@ -138,10 +143,10 @@ def _urgent(rows: Iterable[timeline.Row]) -> Markup:
     urgent = [row for name in _URGENT for row in rows if row.outcome == name]
     if not urgent:
         return join()
-    return _section(
+    return elements.section(
         "Not recovered",
-        _folded(
-            _many(urgent),
+        elements.folded(
+            elements.many(urgent),
             _instances(urgent, "Instances that are not recovered"),
             opened=len(urgent) <= _FOLD,
         ),
@@ -154,10 +159,10 @@ def _facts(report: Mapping[str, Any]) -> Markup:
     policy = history.mapping(report.get("policy"))
     settled = {True: "yes", False: "no: an evacuation may still show up"}
     facts = {
-        "Failed": _day(report.get("failed_at")),
+        "Failed": elements.day(report.get("failed_at")),
         "Fenced": report.get("fenced_by"),
-        "Recovery started": _day(report.get("started_at")),
-        "Recovery ended": _day(report.get("ended_at")),
+        "Recovery started": elements.day(report.get("started_at")),
+        "Recovery ended": elements.day(report.get("ended_at")),
         "Took": timeline.spoken(history.between(started, ended)),
         "Paused in between": "yes, an operator resumed it"
         if report.get("resumed")
@@ -166,7 +171,7 @@ def _facts(report: Mapping[str, Any]) -> Markup:
         "Disabled before": report.get("prior_reason"),
         "Policy, where not default": json.dumps(policy) if policy else None,
     }
-    return _section(
+    return elements.section(
         "What happened",
         tag(
             "dl",
@@ -186,15 +191,15 @@ def _gates(report: Mapping[str, Any]) -> Markup:
     lines = [
         (
             gate.get("gate"),
-            _badge(str(gate.get("state"))),
+            elements.badge(str(gate.get("state"))),
             gate.get("saw"),
-            gate.get("action") or _DASH,
+            gate.get("action") or elements.DASH,
         )
         for gate in gates
     ]
-    return _section(
+    return elements.section(
         "Gates",
-        _table(
+        elements.table(
             "What kept, or could have kept, the recovery from beginning",
             ("Gate", "State", "What it saw", "When closed"),
             lines,
@@ -208,8 +213,10 @@ def _warnings(report: Mapping[str, Any]) -> Markup:
         return join()
     listed = tag("ul", *(tag("li", warning) for warning in warnings))
     if len(warnings) > _FOLD:
-        listed = _folded(f"{len(warnings)} warnings", listed, opened=False)
-    return _section("Warnings", listed)
+        listed = elements.folded(
+            f"{len(warnings)} warnings", listed, opened=False
+        )
+    return elements.section("Warnings", listed)
 
 
 def _times(report: Mapping[str, Any], rows: Iterable[timeline.Row]) -> Markup:
@@ -238,9 +245,9 @@ def _times(report: Mapping[str, Any], rows: Iterable[timeline.Row]) -> Markup:
     ]
     if not lines:
         return join()
-    return _section(
+    return elements.section(
         "Recovery times",
-        _table(
+        elements.table(
             "Until an instance was back, of those that are recovered",
             ("Time", "Instances", "Half within", "95 % within", "Longest"),
             lines,
@@ -274,7 +281,7 @@ def _timeline(
         return join()
     waves = collections.defaultdict(list)
     for row in rows:
-        waves[_number(row.shown.get("wave"))].append(row)
+        waves[elements.number(row.shown.get("wave"))].append(row)
     never = waves.pop(0, [])
     named = {f"Wave {number}": waves[number] for number in sorted(waves)}
     if never:
@@ -284,7 +291,7 @@ def _timeline(
         for name, found in named.items()
     ]
     charts = [
-        _folded(
+        elements.folded(
             f"{name}: {_summary(found)}",
             _chart(name, found, scale),
             opened=len(rows) <= _FOLD,
@@ -299,17 +306,17 @@ def _timeline(
             ("unfinished", "asked for, end not known"),
         )
     ]
-    return _section(
+    return elements.section(
         "Timeline",
         timeline.definitions(scale),
         tag(
             "p",
             "From the first request, ",
-            _day(scale.begin.isoformat()),
+            elements.day(scale.begin.isoformat()),
             ", when Nova took it.",
         ),
         tag("ul", *legend, class_="legend"),
-        _table(
+        elements.table(
             "Waves",
             ("Wave", "Instances", timeline.head(scale)),
             overview,
@@ -326,13 +333,13 @@ def _chart(
         (
             _name(row),
             _bar(timeline.bar(row, scale)),
-            _symbol(row.outcome),
+            elements.symbol(row.outcome),
             timeline.spoken(row.seconds),
-            row.shown.get("destination") or _DASH,
+            row.shown.get("destination") or elements.DASH,
         )
         for row in rows
     ]
-    return _table(
+    return elements.table(
         f"{name}, by request",
         ("Instance", timeline.head(scale), "End", "Took", "Destination"),
         lines,
@@ -352,17 +359,17 @@ def _plan(report: Mapping[str, Any]) -> Markup:
     }
     lines = []
     for wave in waves:
-        number = _number(wave.get("wave"))
+        number = elements.number(wave.get("wave"))
         room = rooms.get(number, {})
         without = room.get("left_over")
         lines.append(
             (
                 number,
-                _or_dash(wave.get("priority")),
+                elements.or_dash(wave.get("priority")),
                 wave.get("evacuate", 0),
                 wave.get("start", 0),
-                _or_dash(room.get("fits")),
-                len(without) if isinstance(without, list) else _DASH,
+                elements.or_dash(room.get("fits")),
+                len(without) if isinstance(without, list) else elements.DASH,
             )
         )
     limits = capacity.get("limits")
@@ -370,9 +377,9 @@ def _plan(report: Mapping[str, Any]) -> Markup:
         tag("li", f"{spare.get('host')}: {spare.get('state')}")
         for spare in history.mappings(report.get("reserved_hosts"))
     ]
-    return _section(
+    return elements.section(
         "Plan",
-        _table(
+        elements.table(
             "Waves, and the room for them on the other hosts",
             ("Wave", "Priority", "Evacuate", "Start", "Fit", "No room"),
             lines,
@@ -393,8 +400,8 @@ def _outcomes(rows: Iterable[timeline.Row]) -> Markup:
     names = [name for name in _ORDER if name in groups]
     names += sorted(set(groups) - set(names))
     listed = [
-        _folded(
-            join(_badge(name), " ", _many(groups[name])),
+        elements.folded(
+            join(elements.badge(name), " ", elements.many(groups[name])),
             _instances(groups[name], f"Instances: {name}"),
             opened=len(groups[name]) <= _FOLD,
         )
@@ -403,80 +410,32 @@ def _outcomes(rows: Iterable[timeline.Row]) -> Markup:
     ]
     if not listed:
         return join()
-    return _section("Each other instance, and why", *listed)
+    return elements.section("Each other instance, and why", *listed)
 
 
 def _instances(rows: Iterable[timeline.Row], caption: str) -> Markup:
     lines = [
         (
             join(_name(row), tag("code", row.shown.get("instance"))),
-            tag("span", _badge(row.outcome), " ", row.shown.get("reason")),
-            row.shown.get("was") or _DASH,
-            row.shown.get("destination") or _DASH,
+            tag(
+                "span",
+                elements.badge(row.outcome),
+                " ",
+                row.shown.get("reason"),
+            ),
+            row.shown.get("was") or elements.DASH,
+            row.shown.get("destination") or elements.DASH,
             timeline.clock(row.requested_at),
             timeline.clock(row.recovered_at),
         )
         for row in rows
     ]
-    return _table(
+    return elements.table(
         caption,
         ("Instance", "Outcome and reason", "Was", "Host", "Asked", "Back"),
         lines,
         class_="instances reasons",
     )
-
-
-def _section(title: str, *children: Any) -> Markup:
-    return tag("section", tag("h2", title), *children)
-
-
-def _folded(summary: Any, child: Markup, *, opened: bool) -> Markup:
-    return tag("details", tag("summary", summary), child, open=opened)
-
-
-def _table(
-    caption: str,
-    columns: Iterable[Any],
-    lines: Iterable[Iterable[Any]],
-    class_: str | None = None,
-) -> Markup:
-    """Return a table; on a small screen a cell tells its column itself."""
-    columns = list(columns)
-    # The head of a chart is a drawing.
-    labels = ["" if isinstance(c, Markup) else c for c in columns]
-    body = []
-    for line in lines:
-        first, *others = line
-        cells = [
-            tag("td", cell, data_label=label)
-            for cell, label in zip(others, labels[1:], strict=True)
-        ]
-        body.append(tag("tr", tag("th", first, scope="row"), *cells))
-    names = (
-        tag(
-            "th",
-            tag("span", "Time", class_="unseen") if not label else None,
-            column,
-            scope="col",
-        )
-        for column, label in zip(columns, labels, strict=True)
-    )
-    return tag(
-        "table",
-        tag("caption", caption),
-        tag("thead", tag("tr", *names)),
-        tag("tbody", *body),
-        class_=class_,
-    )
-
-
-def _badge(word: str) -> Markup:
-    return tag("span", _symbol(word), " ", word, class_=f"badge {word}")
-
-
-def _symbol(word: str) -> Markup:
-    symbol = timeline.SYMBOLS.get(word, "\N{BULLET}")
-    return tag("abbr", symbol, title=word, class_=f"symbol {word}")
 
 
 def _key(name: str) -> Markup:
@@ -497,20 +456,3 @@ def _name(row: timeline.Row) -> Markup:
 def _summary(rows: Sequence[timeline.Row]) -> str:
     counts = collections.Counter(row.outcome for row in rows)
     return ", ".join(f"{counts[n]} {n}" for n in _ORDER if counts[n])
-
-
-def _many(rows: Sequence[timeline.Row]) -> str:
-    return f"{len(rows)} instance{'s' if len(rows) != 1 else ''}"
-
-
-def _day(text: Any) -> str | None:
-    moment = history.moment(text)
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else None
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _or_dash(value: Any) -> Any:
-    return _DASH if value is None else value

@@ -14,6 +14,7 @@ import dataclasses
 import datetime
 from typing import Any
 
+from mistral_hostrecovery import elements
 from mistral_hostrecovery import history
 from mistral_hostrecovery.markup import Markup
 from mistral_hostrecovery.markup import join
@@ -25,16 +26,6 @@ _MOST_MARKS = 5
 
 #: In percent: the shortest bar that can be seen.
 _LEAST = 0.8
-
-#: What a symbol at the end of a bar is, so that nobody needs the colours.
-SYMBOLS = {
-    "recovered": "\N{BLACK CIRCLE}",
-    "failed": "\N{MULTIPLICATION X}",
-    "unfinished": "?",
-    "left": "\N{EN DASH}",
-    "gone": "\N{EMPTY SET}",
-    "planned": "\N{WHITE CIRCLE}",
-}
 
 #: The patterns of bars, and the lines of the axis, are drawn once.
 _PATTERNS = """<pattern id="hatch" width="6" height="6"
@@ -165,7 +156,7 @@ def bar(row: Row, scale: Axis) -> Markup:
         said += f"back {clock(row.recovered_at)}"
     else:
         said += f"{row.outcome}, end not known"
-    known = row.outcome if row.outcome in SYMBOLS else "unfinished"
+    known = row.outcome if row.outcome in elements.SYMBOLS else "unfinished"
     return _drawing(said, _rect(known, begin, end))
 
 
