@@ -40,7 +40,7 @@ def main() -> None:
                 if listening(connection, queue) < count
             }
             if time.monotonic() > deadline:
-                sys.exit(f"no one listens on {', '.join(missing)}")
+                sys.exit(", ".join(missing))
             time.sleep(0.1)
 
 

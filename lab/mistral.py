@@ -115,7 +115,7 @@ class MistralLab(cloud.Lab):
     def wait_for_mistral(self) -> None:
         """Until every engine and executor takes messages."""
         start.wait_for_listeners(
-            self._known,
+            process.Processes(self._known),
             install.ensure_venv(self._progress),
             services.mistral_queues(*self._numbers),
         )

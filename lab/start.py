@@ -83,7 +83,7 @@ class Start:
             self._progress("creating flavors, image and volume type")
             prepare.seed_cloud(self._admin)
         self._progress("waiting for the services to be up")
-        wait_for_listeners(self._run, self._venv, self._queues)
+        wait_for_listeners(self._processes, self._venv, self._queues)
         wait_for_hosts(self._processes, self._hosts)
         if not known:
             self._progress("keeping the databases for the next start")
@@ -119,7 +119,7 @@ class Start:
         """Hosts first: a nova-compute takes long after its imports."""
         self._progress("starting Nova, Glance, Cinder and Mistral")
         # A nova-compute that it does not answer pauses for 10 s.
-        wait_for_listeners(self._run, self._venv, {"conductor": 1})
+        wait_for_listeners(self._processes, self._venv, {"conductor": 1})
         computes = [services.compute(host) for host in self._hosts]
         # one that runs already is left alone
         for name in computes + self._processes.names():
@@ -194,7 +194,7 @@ def wait_for_apis(processes: process.Processes, *names: str) -> None:
 
 
 def wait_for_listeners(
-    run: layout.Run, venv: Path, queues: dict[str, int]
+    processes: process.Processes, venv: Path, queues: dict[str, int]
 ) -> None:
     """Until so many services take messages from each queue."""
     wanted = [f"{queue}={count}" for queue, count in queues.items()]
@@ -211,10 +211,27 @@ def wait_for_listeners(
         text=True,
     )
     if done.returncode:
+        missing = done.stderr.strip()[-500:]
         raise LabError(
-            f"Not all services started: {done.stderr.strip()[-500:]}; "
-            f"see the logs in {run.logs}."
+            f"Not all services started: no one listens on {missing}"
+            f"{_tails(processes, missing)}"
         )
+
+
+def _tails(processes: process.Processes, queues: str) -> str:
+    """The ends of the logs of those that do not listen on these queues.
+
+    The logs themselves go with the lab.
+    """
+    words = [
+        queue.partition(".")[0].replace("_", "-")
+        for queue in queues.split(", ")
+    ]
+    return "".join(
+        f"\n{name}:\n{processes.tail(name)}"
+        for name in processes.names()
+        if any(word in name for word in words)
+    )
 
 
 #: Nova's service_down_time here, and some more.

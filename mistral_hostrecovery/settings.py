@@ -97,6 +97,16 @@ TABLE: tuple[Setting, ...] = (
         " a busy engine needs a few seconds to answer",
     ),
     Setting(
+        group="DEFAULT",
+        options=("control_exchange",),
+        recommended=("mistral",),
+        below=findings.WARNING,
+        optional=True,
+        reason="the default openstack is Cinder's exchange, too, and RabbitMQ"
+        " refuses every service of Cinder if Mistral was first and only one of"
+        " the two has amqp_durable_queues",
+    ),
+    Setting(
         group="scheduler",
         options=("pickup_job_after",),
         recommended=(5,),

@@ -53,6 +53,8 @@ class JudgeTest(base.BaseTestCase):
         ({"rabbit_interval_max": 30}, ["warning"]),
         ({"amqp_durable_queues": False}, ["warning"]),
         ({"retry_interval": 10}, ["warning"]),
+        # Cinder's, too.
+        ({"control_exchange": "openstack"}, ["warning"]),
         # Not what such an option can be.
         ({"check_interval": None}, ["warning"]),
         ({"check_interval": True}, ["warning"]),
