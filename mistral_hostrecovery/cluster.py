@@ -45,6 +45,8 @@ class Node:
     transient: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: Why the CIB says nothing sensible about its fencing.
     problem: str | None = None
+    #: Its connection failed to start, and runs on no controller.
+    unreached: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def parse(text: str) -> View:
             remotes.add(name)
     # A remote node has no entry of its own in all versions.
     names = sorted(name for name in {*states, *permanent} if name)
+    unreached = _unreached(cib)
     return View(
         quorate=cib.get("have-quorum") == "1",
         name=properties.get("cluster-name", ""),
@@ -109,12 +112,36 @@ def parse(text: str) -> View:
                 name in remotes,
                 states.get(name),
                 permanent.get(name, {}),
+                name in unreached,
             )
             for name in names
         },
         fences=properties.get("stonith-enabled", "true").lower()
         not in ("false", "no", "off", "0", "n", "f"),
     )
+
+
+def _unreached(cib: ET.Element) -> set[str]:
+    """Return the resources that failed to start and run on no controller.
+
+    A controller keeps the last thing that it did with a resource apart from
+    the last one that failed. What one that is gone did counts until it is
+    fenced: then its history is erased.
+    """
+    failed = set()
+    running = set()
+    path = "status/node_state/lrm/lrm_resources/lrm_resource"
+    for resource in cib.iterfind(path):
+        name = resource.get("id", "")
+        for done in resource.iterfind("lrm_rsc_op"):
+            what = done.get("operation")
+            well = done.get("rc-code") == "0"
+            # -1: still being done
+            if what == "start" and not well and done.get("op-status") != "-1":
+                failed.add(name)
+            if done.get("id") == f"{name}_last_0" and well and what != "stop":
+                running.add(name)
+    return failed - running
 
 
 def _attributes(element: ET.Element) -> dict[str, str]:
@@ -129,8 +156,11 @@ def _node(
     remote: bool,
     state: ET.Element | None,
     permanent: Mapping[str, str],
+    unreached: bool,
 ) -> Node:
-    node = Node(name, remote, permanent=permanent)
+    node = Node(
+        name, remote, permanent=permanent, unreached=remote and unreached
+    )
     if state is None:
         return node
     attributes = state.find("transient_attributes")

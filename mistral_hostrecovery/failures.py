@@ -40,6 +40,27 @@ def hosts(
     return known, unreadable
 
 
+def unreached(
+    view: cluster.View, settings: parameters.Parameters
+) -> dict[str, str]:
+    """Return what to say about hosts that may be dead and are not fenced.
+
+    Pacemaker fences a host whose connection breaks, and none whose connection
+    does not start: so it is when the controller that had the connection has
+    forgotten it, or when the host died while the cluster was down.
+
+    :returns: by node.
+    """
+    return {
+        node.name: "cannot be connected and was not fenced: if it is dead,"
+        f" `stonith_admin --fence {node.name}`, and it is recovered"
+        for node in view.nodes.values()
+        if node.unreached
+        and not node.fenced
+        and re.fullmatch(settings.hosts, node.name)
+    }
+
+
 def _failed(node: cluster.Node, settings: parameters.Parameters) -> bool:
     if cluster.INCIDENT in node.permanent:
         return True

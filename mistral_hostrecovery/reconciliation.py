@@ -146,7 +146,7 @@ class Pass:
         try:
             self._resume(view)
             hosts, unreadable = failures.hosts(view, self._settings)
-            self._said |= unreadable
+            self._said |= failures.unreached(view, self._settings) | unreadable
             held = incident.why_held(hosts, self._settings.max_hosts)
             # One host about which Mistral gives no answer must not keep it
             # from being asked about the others for ever.

@@ -197,6 +197,31 @@ class TestFailures(agents.AgentTest):
         self.assertEqual({}, self.outcomes(second))
         self.assert_recovered(web)
 
+    def test_host_that_pacemaker_does_not_fence(self) -> None:
+        """It died unseen: only its connection does not start."""
+        web = self.boot("web", "c1")
+        role = ("crm_resource", "--resource", "c1", "--meta")
+        stopped = ("--parameter-value", "Stopped")
+        self.operator(*role, "--set-parameter", "target-role", *stopped)
+        allowed = (*role, "--delete-parameter", "target-role")
+        self.addCleanup(self.operator, *allowed)
+        self.cluster.wait_for(
+            lambda: not self.cluster.running_on("c1"), "c1 is disconnected"
+        )
+        self.cluster.cut_power("c1")
+        self.operator(*allowed)
+
+        cure = "stonith_admin --fence c1"
+        self.wait_for_status("c1: cannot be connected", cure)
+        self.assertEqual(0, self.cluster.fenced("c1"))
+        self.assertEqual([], self.requested())
+
+        self.operator(*cure.split())
+        execution = self.wait_for_recovery("c1")
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+        self.assertNotIn("cannot be connected", self.status())
+
     def test_pacemaker_remote_is_stopped(self) -> None:
         """T7: a failure for Pacemaker 2.1.5, unless it is in maintenance."""
         web = self.boot("web", "c1")

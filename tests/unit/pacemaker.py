@@ -69,6 +69,8 @@ class World:
         }
         #: What the CIB says about a host that makes no sense.
         self.problems: dict[str, str] = {}
+        #: Hosts whose connection does not start.
+        self.unreached: set[str] = set()
         self.permanent: dict[str, dict[str, str]] = {
             name: {} for name in self.fenced
         }
@@ -188,6 +190,7 @@ class Pacemaker:
                     remote=name not in CONTROLLERS,
                     fenced=None if name in world.problems else fenced,
                     problem=world.problems.get(name),
+                    unreached=name in world.unreached,
                     permanent=dict(world.permanent[name]),
                     transient=(
                         {cluster.STATUS: world.status[name]}

@@ -107,6 +107,70 @@ CIB_3 = """\
 """
 
 
+def operation(
+    name: str, what: str, code: int, status: int = 0, kept: str = "last_0"
+) -> str:
+    """What a controller did last, or failed to do, with a resource."""
+    return (
+        f'<lrm_rsc_op id="{name}_{kept}" operation="{what}"'
+        f' rc-code="{code}" op-status="{status}" interval="0"/>'
+    )
+
+
+def with_history(*controllers: str, name: str = "cmp2") -> str:
+    """The CIB with what each controller did with a host's connection."""
+    text = CIB_2.replace('<lrm id="1"><lrm_resources/></lrm>', "")
+    states = "".join(
+        f'<node_state uname="ctl{n}"><lrm><lrm_resources>'
+        f'<lrm_resource id="{name}" type="remote">{done}</lrm_resource>'
+        "</lrm_resources></lrm></node_state>"
+        for n, done in enumerate(controllers, 1)
+    )
+    return text.replace("<status>", f"<status>{states}")
+
+
+#: As Pacemaker 2.1.5 writes it about a host that is off and was not fenced.
+FAILED = operation("cmp2", "start", 1, 2, "last_failure_0")
+STOPPED = operation("cmp2", "stop", 0)
+STARTING = operation("cmp2", "start", 193, -1)
+STARTED = operation("cmp2", "start", 0)
+
+
+@ddt.ddt
+class UnreachedTest(base.BaseTestCase):
+    @ddt.data(
+        (FAILED + STOPPED, STARTING),
+        (FAILED + STOPPED, FAILED + STOPPED),
+        (FAILED + STARTING, operation("cmp2", "monitor", 7)),
+        (operation("cmp2", "start", 1, 2),),
+    )
+    def test_is_tried_in_vain(self, controllers: tuple[str, ...]) -> None:
+        found = cluster.parse(with_history(*controllers)).nodes
+        self.assertIs(True, found["cmp2"].unreached)
+        self.assertIs(False, found["cmp1"].unreached)
+
+    @ddt.data(
+        (),
+        (STOPPED,),
+        (STARTING,),
+        (STARTED,),
+        # It was, once.
+        (FAILED + STOPPED, STARTED),
+        (FAILED + STARTED,),
+        (FAILED + STOPPED, operation("cmp2", "migrate_from", 0)),
+        (FAILED + STOPPED, operation("cmp2", "monitor", 0)),
+        # Its connection broke: Pacemaker is about to fence it.
+        (STARTED + operation("cmp2", "monitor", 1, 0, "last_failure_0"),),
+    )
+    def test_is_reached(self, controllers: tuple[str, ...]) -> None:
+        found = cluster.parse(with_history(*controllers)).nodes
+        self.assertEqual([], [n.name for n in found.values() if n.unreached])
+
+    def test_is_no_host(self) -> None:
+        cib = with_history(FAILED.replace("cmp2", "ctl2"), name="ctl2")
+        self.assertIs(False, cluster.parse(cib).nodes["ctl2"].unreached)
+
+
 class ParseTest(base.BaseTestCase):
     def test_pacemaker_2(self) -> None:
         found = cluster.parse(CIB_2)

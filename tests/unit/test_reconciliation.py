@@ -558,6 +558,25 @@ class PassTest(base.BaseTestCase):
         pacemaker.run_pass(world, chosen=chosen)
         self.assertEqual("SUCCESS", getattr(world.incident(), "end", None))
 
+    def test_a_host_that_may_be_dead_and_is_not_fenced_is_told(self) -> None:
+        world = World("cmp1", "cmp2", "spare1")
+        world.unreached |= {"cmp1", "cmp2", "spare1"}
+        world.fence("cmp2")
+        chosen = pacemaker.settings(hosts="cmp[0-9]")
+        pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual(["cmp2 recover fenced"], world.requests())
+        status = world.status["ctl1"]
+        self.assertIn("cmp1: cannot be connected and was not fenced", status)
+        self.assertIn("`stonith_admin --fence cmp1`", status)
+        self.assertNotIn("cmp2: cannot", status)
+        self.assertNotIn("spare1", status)
+
+        # As it is told to.
+        world.fence("cmp1")
+        pacemaker.run_pass(world, chosen=chosen)
+        self.assertEqual(["cmp1 recover fenced"], world.requests("cmp1"))
+        self.assertNotIn("cmp1: cannot", world.status["ctl1"])
+
     def test_a_bug_about_one_host_keeps_nobody_waiting(self) -> None:
         world = World("cmp1", "cmp2")
         world.fence("cmp1")
