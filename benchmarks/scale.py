@@ -33,6 +33,7 @@ from benchmarks import tight
 from benchmarks import watch
 from lab import layout
 from lab import mistral
+from mistral_hostrecovery import policy
 from tests.chaos import results
 from tests.scenarios import WORKBOOK
 
@@ -42,6 +43,9 @@ SIZES = (10, 30, 100, 300, 1000, 3000)
 STORM_HOSTS, STORM_INSTANCES, STORM_SECONDS = 40, 50, 10.0
 #: Else half of the cloud that fails is a storm, and an operator is asked.
 STORM_POLICY = {"on_storm": "warn"}
+
+#: What the policy says about it unless a case does.
+DEFAULT_IN_FLIGHT = policy.Policy().max_in_flight
 
 #: Between two looks whether it has ended, in seconds.
 LOOK = 0.1
@@ -70,6 +74,10 @@ def cases(sizes: list[int], storms: bool) -> Iterator[Case]:
     for size in sizes:
         yield Case("tight", 1, size)
         yield Case("ours", 1, size)
+        if size > DEFAULT_IN_FLIGHT:
+            # The same bound, and none.
+            yield Case("tight", 1, size, DEFAULT_IN_FLIGHT)
+            yield Case("ours", 1, size, size)
     if storms:
         yield Case("tight", STORM_HOSTS, STORM_INSTANCES)
         yield Case("ours", STORM_HOSTS, STORM_INSTANCES, STORM_INSTANCES)
@@ -170,11 +178,11 @@ class Bench:
         return {"recovered": sum(self._each(case, recover))}
 
     def _ours(self, case: Case) -> dict[str, Any]:
-        policy: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if case.hosts > 1:
-            policy |= STORM_POLICY
+            settings |= STORM_POLICY
         if case.in_flight is not None:
-            policy["max_in_flight"] = case.in_flight
+            settings["max_in_flight"] = case.in_flight
 
         def ask(number: int) -> str:
             created = self.mistral.executions.create(
@@ -183,7 +191,7 @@ class Bench:
                     "search_opts": {"host": self.nova.fail(number)},
                     "on_shared_storage": True,
                     "fenced": True,
-                    "policy": policy,
+                    "policy": settings,
                 },
             )
             return str(created.id)

@@ -32,6 +32,10 @@ WORKERS = 8
 #: How many connections wait for them.
 THREADS = 64
 
+#: A host that is fenced has been silent for longer than this, in seconds:
+#: Pacemaker has to miss it and to cut its power first. If not, recovery waits.
+SILENT = 20.0
+
 #: One request, and one more item in its answer, in seconds.
 LIST_SERVERS = (0.108, 0.0054)
 LIST_MIGRATIONS = (0.020, 0.001)
@@ -131,8 +135,10 @@ class Nova:
         self._server.stop()
 
     def fail(self, number: int) -> str:
-        """Let a host lose its power; return its name."""
+        """Have a host that is fenced; return its name."""
         self.cloud.power_off(failed(number))
+        silent = datetime.timedelta(seconds=SILENT)
+        self.cloud.hosts[failed(number)].died = now() - silent
         return failed(number)
 
     def moved(self) -> int:
