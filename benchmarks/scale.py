@@ -228,8 +228,10 @@ def run(arguments: argparse.Namespace) -> None:
             for one in results.read([arguments.results])
         ]
 
+    commit = _commit()
+
     def keep(what: str, found: dict[str, Any]) -> None:
-        line = {"what": what, "commit": _commit(), **found}
+        line = {"what": what, "commit": commit, **found}
         line["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         results.append(arguments.results, line)
         told = {k: v for k, v in found.items() if k != "key"}
