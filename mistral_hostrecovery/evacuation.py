@@ -104,7 +104,7 @@ class Evacuate(action.HostRecoveryAction):
         )
         deaths = memory_module.Deaths.from_dict(call.carried)
         known: memory_module.Memory | None = None
-        under_way = 0
+        under_way: int | None = None
         # Asked by this run, so that nothing depends on how soon Nova's list
         # shows what Nova has accepted.
         asked: set[str] = set()
@@ -176,18 +176,23 @@ class Evacuate(action.HostRecoveryAction):
                 return {**turn, **_stopped(sent.why_stopped, memory, steps)}
             asked |= {*sent.accepted, *sent.refused}
             left = len(asks) - len(sent.accepted) - len(sent.refused)
-            if not left or sent.trouble:
+            # What was reset and not asked looks different now.
+            was_reset = any(
+                one.reset for one in asks[:room] if one.instance not in asked
+            )
+            if not left or sent.trouble or was_reset:
                 break
             # As evacuations end there is room for others. Another run could
             # send them, but it would begin seconds later.
             pause = pace.pause(
-                under_way - busy,
+                None if under_way is None else under_way - busy,
                 facts_at - looked_at,
                 settings.max_in_flight,
                 look_seconds,
             )
             under_way, looked_at = busy + len(sent.accepted), facts_at
-            if call.stopwatch.elapsed() + 2 * pause > batch.BEGIN_SECONDS:
+            next_facts_at = call.stopwatch.elapsed() + pause + look_seconds
+            if next_facts_at >= batch.BEGIN_SECONDS:
                 break
             call.stopwatch.pause(pause)
         acts = self._acts(nova, made, scope, changed, facts, rules)

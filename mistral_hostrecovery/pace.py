@@ -16,15 +16,20 @@ LONGEST = 5.0
 
 
 def pause(
-    ended: int, seconds: float, max_in_flight: int, look_seconds: float
+    ended: int | None,
+    seconds: float,
+    max_in_flight: int,
+    look_seconds: float,
 ) -> float:
     """Return how many seconds to wait before Nova is looked at again.
 
-    :param ended: evacuations that ended lately ...
+    :param ended: evacuations that ended lately, None if nobody knows ...
     :param seconds: ... within this time.
     :param look_seconds: how long the last look took: looking takes at most
         half of the time, however many records there are.
     """
+    if ended is None:
+        return max(SHORTEST, look_seconds)
     wanted = SHARE * max_in_flight
     needed = wanted * seconds / ended if ended > 0 else LONGEST
     return max(min(max(needed, SHORTEST), LONGEST), look_seconds)

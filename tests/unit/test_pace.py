@@ -13,6 +13,9 @@ class PauseTest(base.BaseTestCase):
     def test_looks_at_most_once_a_second(self) -> None:
         self.assertEqual(1.0, pace.pause(50, 1.0, 50, 0.1))
 
+    def test_learns_first_how_many_end(self) -> None:
+        self.assertEqual(1.0, pace.pause(None, 0.0, 50, 0.1))
+
     def test_looks_now_and_then_though_nothing_ends(self) -> None:
         self.assertEqual(5.0, pace.pause(0, 2.0, 50, 0.1))
         self.assertEqual(5.0, pace.pause(-3, 2.0, 50, 0.1))
