@@ -226,6 +226,7 @@ def run(arguments: argparse.Namespace) -> None:
         done = [
             (one["what"], one.get("key"))
             for one in results.read([arguments.results])
+            if one.get("label") != scale_summary.BEFORE
         ]
 
     commit = _commit()
@@ -295,7 +296,7 @@ def main(words: list[str]) -> None:
     one.set_defaults(run=run)
     one = commands.add_parser("summary", help="write tables and charts")
     one.add_argument("results", type=Path)
-    one.set_defaults(run=lambda arguments: scale_summary.write(arguments.results))
+    one.set_defaults(run=lambda given: scale_summary.write(given.results))
     arguments = parser.parse_args(words)
     arguments.run(arguments)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What documents tell about the runs of benchmarks.scale. Pure but for `write`.
+"""What documents tell about the runs of benchmarks.scale.
 
-Every number comes from the file of results.
+Pure, but for `write`. Every number comes from the file of results.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -163,4 +163,3 @@ class Nova:
 
 def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-

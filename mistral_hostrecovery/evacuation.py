@@ -103,7 +103,8 @@ class Evacuate(action.HostRecoveryAction):
             observation.since(made), self.host["host"]
         )
         deaths = memory_module.Deaths.from_dict(call.carried)
-        known: memory_module.Memory | None = None
+        # What is to be asked as long as the lists above are new enough.
+        due: set[str] | None = None
         under_way: int | None = None
         # Asked by this run, so that nothing depends on how soon Nova's list
         # shows what Nova has accepted.
@@ -111,14 +112,21 @@ class Evacuate(action.HostRecoveryAction):
         looked_at = call.stopwatch.elapsed()
         while True:
             facts_at = call.stopwatch.elapsed()
-            records = nova.migrations(
-                self.host["host"], evacuations_only=True
-            )
-            services = nova.services()
+            try:
+                records = nova.migrations(
+                    self.host["host"], evacuations_only=True
+                )
+                services = nova.services()
+            except errors.HostRecoveryError as exc:
+                if due is None:
+                    raise
+                # What this run has sent must not be lost.
+                LOG.warning("%s", exc)
+                break
             facts = progress.Facts(
                 clock.now(), progress.group(records), fencing.lost(services)
             )
-            if known is None:
+            if due is None:
                 known = self._remember(call, settings, facts)
                 # What has not changed since the plan looked the same to each
                 # of the runs.
@@ -159,7 +167,9 @@ class Evacuate(action.HostRecoveryAction):
                 for v in scope
                 if steps[v.instance].next is progress.Next.ASK
                 and v.instance not in asked
+                and (due is None or v.instance in due)
             ]
+            due = {one.instance for one in asks}
             # One that is stuck on a host which is down must not keep the
             # others.
             down = facts.lost_hosts | {s.host for s in services if not s.up}

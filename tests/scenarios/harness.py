@@ -169,9 +169,7 @@ class Harness:
         with (
             webhooks.receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
-            mock.patch.object(
-                clock.Stopwatch, "pause", _pausing(cloud.clock)
-            ),
+            mock.patch.object(clock.Stopwatch, "pause", _pausing(cloud.clock)),
             mock.patch.object(batch, "SENDERS", 1),
             mock.patch.object(
                 action.HostRecoveryAction,

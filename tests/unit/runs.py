@@ -86,9 +86,7 @@ class Nova(_Service):
     def instance_ids(self, host: str, filters: Mapping[str, Any]) -> set[str]:
         self._call("instance_ids")
         return {
-            i.id
-            for i in self.here
-            if not filters or i.id in filters.values()
+            i.id for i in self.here if not filters or i.id in filters.values()
         }
 
     def migrations(

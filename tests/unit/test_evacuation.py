@@ -130,6 +130,41 @@ class EvacuateTest(EvacuationTestCase):
         self.assertEqual(["web"], self.nova.asked)
         self.assertTrue(result.is_error())
 
+    def test_what_fails_meanwhile_waits_for_the_next_run(self) -> None:
+        """This run does not know what state that left it in."""
+        self.record("db", "accepted")
+        evacuate = self.nova.evacuate
+
+        def accept_and_fail(instance: str, *more: Any, **how: Any) -> None:
+            evacuate(instance, *more, **how)
+            self.nova.records = []
+            self.record("db", "failed")
+            self.record(instance, "done")
+
+        self.nova.evacuate = accept_and_fail  # type: ignore[method-assign]
+        self.nova.here.append(facts.instance(id="mail"))
+        self.planned(
+            facts.verdict(),
+            facts.verdict(instance="db"),
+            facts.verdict(instance="mail"),
+        )
+        self.settings = policy.Policy(max_in_flight=2)
+        self.evacuate()
+        self.assertEqual(["web", "mail"], self.nova.asked)
+
+    def test_nova_that_stops_answering_loses_nothing(self) -> None:
+        self.settings = policy.Policy(max_in_flight=1)
+        evacuate = self.nova.evacuate
+
+        def refuse_and_break(instance: str, *more: Any, **how: Any) -> None:
+            evacuate(instance, *more, **how)
+            self.nova.fails["services"] = errors.Unavailable("503")
+            raise errors.EvacuationRefused("no")
+
+        self.nova.evacuate = refuse_and_break  # type: ignore[method-assign]
+        result = self.evacuate()
+        self.assertEqual({"web": "no"}, result.error["refused"])
+
     def test_host_that_returns_between_two_batches_ends_it(self) -> None:
         self.settings = policy.Policy(max_in_flight=1)
         evacuate = self.nova.evacuate
