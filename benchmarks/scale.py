@@ -107,10 +107,8 @@ class Bench:
         self._prepare(case)
         before = self.watch.counters()
         began = time.monotonic()
-        if case.who == "tight":
-            known = self._tight(case)
-        else:
-            known = self._ours(case)
+        measure = self._tight if case.who == "tight" else self._ours
+        known = measure(case)
         took = time.monotonic() - began
         after = self.watch.counters()
         moved_for = (simulated.now() - self.nova.last_moved()).total_seconds()

@@ -38,12 +38,10 @@ SILENT = 20.0
 
 #: One request, and one more item in its answer, in seconds.
 LIST_SERVERS = (0.108, 0.0054)
+LIST_BRIEF = (0.05, 0.001)
 LIST_MIGRATIONS = (0.020, 0.001)
 EVACUATE = (0.1, 0.0)
 OTHER = (0.05, 0.0)
-
-#: What each item of a list has once.
-ITEM = b'"created'
 
 
 def failed(number: int) -> str:
@@ -67,6 +65,13 @@ def describe(hosts: int, instances: int) -> dict[str, Any]:
     }
 
 
+def items(path: str, body: bytes) -> int:
+    """Return how many items a list has."""
+    if path.endswith("/servers"):
+        return body.count(b'"name"')
+    return body.count(b'"created')
+
+
 def seconds(path: str, method: str, body: bytes) -> float:
     """Return how long Nova takes for an answer."""
     once, each = OTHER
@@ -74,9 +79,11 @@ def seconds(path: str, method: str, body: bytes) -> float:
         once, each = EVACUATE
     elif path.endswith("/os-migrations"):
         once, each = LIST_MIGRATIONS
-    elif path.endswith(("/servers/detail", "/servers")):
+    elif path.endswith("/servers/detail"):
         once, each = LIST_SERVERS
-    return once + each * body.count(ITEM) if each else once
+    elif path.endswith("/servers"):
+        once, each = LIST_BRIEF
+    return once + each * items(path, body)
 
 
 class Front:
@@ -103,7 +110,7 @@ class Front:
             began = time.monotonic()
             body = b"".join(self._app(environ, start_response))
             with self._lock:
-                self.items += body.count(ITEM)
+                self.items += items(path, body)
             # What the simulation itself took is part of it.
             takes = seconds(path, environ["REQUEST_METHOD"], body)
             time.sleep(max(0.0, began + takes - time.monotonic()))

@@ -12,7 +12,7 @@ Pure.
 SHARE = 0.2
 #: ... but no shorter and no longer than this, in seconds.
 SHORTEST = 1.0
-LONGEST = 5.0
+LONGEST = 2.5
 
 
 def pause(
