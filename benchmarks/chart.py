@@ -37,6 +37,7 @@ def draw(
     title: str, unit: str, series: Mapping[str, Sequence[fit.Point]]
 ) -> str:
     """Return a chart of costs against the number of instances."""
+    series = {name: some for name, some in series.items() if some}
     points = [point for some in series.values() for point in some]
     across = _decades([n for n, _ in points])
     up = _decades([cost for _, cost in points])

@@ -295,7 +295,8 @@ def compared(before: Sequence[Run], after: Sequence[Run]) -> str:
         {one["key"][2] for one in before} & {one["key"][2] for one in after}
     )
     rows = [("", *(f"{size:,}" for size in sizes))]
-    for name, value in COSTS.items():
+    values = {**COSTS, "load meanwhile": lambda run: run["load"]}
+    for name, value in values.items():
         old, new = dict(_points(before, value)), dict(_points(after, value))
         rows.append(
             (
