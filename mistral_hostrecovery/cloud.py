@@ -55,7 +55,7 @@ class Cloud(Protocol):
     ) -> set[str]: ...
 
     def changed_instances(
-        self, since: datetime.datetime
+        self, since: datetime.datetime, host: str | None = None
     ) -> dict[str, model.Instance]: ...
 
     def migrations(
@@ -143,6 +143,8 @@ class NovaCloud:
     def instance_ids(self, host: str, filters: Mapping[str, Any]) -> set[str]:
         """Return which instances of *host* match Nova's own filters.
 
+        Costs Nova a fraction of what their details do.
+
         :raises errors.Refused: Nova knows no such filter.
         """
         query = {**filters, "all_tenants": 1, "host": host}
@@ -151,10 +153,15 @@ class NovaCloud:
         }
 
     def changed_instances(
-        self, since: datetime.datetime
+        self, since: datetime.datetime, host: str | None = None
     ) -> dict[str, model.Instance]:
-        """Return every instance that changed since, also deleted ones."""
+        """Return every instance that changed since, also deleted ones.
+
+        :param host: only those that are on this host, if any.
+        """
         query = {"all_tenants": 1, "changes-since": clock.stamp(since)}
+        if host is not None:
+            query["host"] = host
         found = self._api.list("/servers/detail", "servers", query)
         return {raw["id"]: nova_facts.instance(raw) for raw in found}
 

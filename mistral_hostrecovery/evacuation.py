@@ -22,6 +22,7 @@ from mistral_hostrecovery import fencing
 from mistral_hostrecovery import memory as memory_module
 from mistral_hostrecovery import model
 from mistral_hostrecovery import observation
+from mistral_hostrecovery import pace
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
@@ -37,9 +38,10 @@ _EVACUABLE = frozenset({"active", "stopped", "error"})
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
 
-    One bounded batch in each run. Right before it, Nova is asked again
-    whether the host is still fenced, isolated and ours, and whether an
-    evacuation of an instance is under way: such an instance is not asked.
+    In batches, for a few seconds in each run. Right before each batch, Nova
+    is asked again whether the host is still fenced, isolated and ours, and
+    whether an evacuation of an instance is under way: such an instance is not
+    asked.
     Instances that are to start or to stop after they moved do so here too.
 
     An engine that dies may leave a task to be run once more, also one that
@@ -94,70 +96,119 @@ class Evacuate(action.HostRecoveryAction):
         }
         nova = call.cloud()
 
-        here = {i.id: i for i in nova.instances(self.host["host"])}
+        # What has not changed since the plan was made is as it says: the
+        # details of all would take Nova seconds for 1,000 instances.
+        here = nova.instance_ids(self.host["host"], {})
+        changed = nova.changed_instances(
+            observation.since(made), self.host["host"]
+        )
         deaths = memory_module.Deaths.from_dict(call.carried)
-        changed = (
-            nova.changed_instances(observation.since(made))
-            if deaths.at
-            else {}
-        )
-        facts_at = call.stopwatch.elapsed()
-        records = nova.migrations(self.host["host"], evacuations_only=True)
-        services = nova.services()
-        facts = progress.Facts(
-            clock.now(), progress.group(records), fencing.lost(services)
-        )
-        known = self._remember(call, settings, facts)
-        # What has not changed since the plan looked the same to each of them.
-        plain = {
-            v.instance
-            for v in scope
-            if v.instance in here
-            and v.instance not in changed
-            and _is_plain(v, here[v.instance], known, facts)
-        }
-        names = [v.instance for v in scope]
-        known, deaths = _doubt(known, deaths, names, plain, facts, settings)
-        facts = dataclasses.replace(facts, memory=known.current(facts.now))
-        steps = {
-            v.instance: progress.next_step(
-                v,
-                progress.Place(v.instance in here, here.get(v.instance)),
-                facts,
-                rules,
+        # What is to be asked as long as the lists above are new enough.
+        due: set[str] | None = None
+        under_way: int | None = None
+        # Asked by this run, so that nothing depends on how soon Nova's list
+        # shows what Nova has accepted.
+        asked: set[str] = set()
+        looked_at = call.stopwatch.elapsed()
+        while True:
+            facts_at = call.stopwatch.elapsed()
+            try:
+                records = nova.migrations(
+                    self.host["host"], evacuations_only=True
+                )
+                services = nova.services()
+            except errors.HostRecoveryError as exc:
+                if due is None:
+                    raise
+                # What this run has sent must not be lost.
+                LOG.warning("%s", exc)
+                break
+            facts = progress.Facts(
+                clock.now(), progress.group(records), fencing.lost(services)
             )
-            for v in scope
-        }
-        why_stopped = (
-            self._why_unsafe(call, services)
-            or progress.why_returned(self.host["host"], records, rules)
-            or observation.why_late(self.host)
-        )
-        if why_stopped:
-            return {**turn, **_stopped(why_stopped, facts.memory, steps)}
+            if due is None:
+                known = self._remember(call, settings, facts)
+                # What has not changed since the plan looked the same to each
+                # of the runs.
+                plain = {
+                    v.instance
+                    for v in scope
+                    if v.instance in here
+                    and v.instance not in changed
+                    and _is_plain(v, known, facts)
+                }
+                names = [v.instance for v in scope]
+                known, deaths = _doubt(
+                    known, deaths, names, plain, facts, settings
+                )
+            memory = known.current(facts.now)
+            facts = dataclasses.replace(facts, memory=memory)
+            steps = {
+                v.instance: progress.next_step(
+                    v,
+                    progress.Place(
+                        v.instance in here, changed.get(v.instance)
+                    ),
+                    facts,
+                    rules,
+                )
+                for v in scope
+            }
+            why_stopped = (
+                self._why_unsafe(call, services)
+                or progress.why_returned(self.host["host"], records, rules)
+                or observation.why_late(self.host)
+            )
+            if why_stopped:
+                return {**turn, **_stopped(why_stopped, memory, steps)}
 
-        asks = [
-            _ask(v, here[v.instance])
-            for v in scope
-            if steps[v.instance].next is progress.Next.ASK
-        ]
-        # One that is stuck on a host which is down must not keep the others.
-        down = facts.lost_hosts | {s.host for s in services if not s.up}
-        busy = sum(
-            progress.under_way(r[0], down)
-            for instance, r in facts.evacuations.items()
-            if instance in here
-        )
-        room = max(settings.max_in_flight - busy, 0)
-        sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
-        memory = _learned(facts, sent, settings)
-        if sent.why_stopped:
-            return {**turn, **_stopped(sent.why_stopped, memory, steps)}
-        acts = self._acts(nova, made, scope, here, facts, rules)
+            asks = [
+                _ask(v, changed.get(v.instance))
+                for v in scope
+                if steps[v.instance].next is progress.Next.ASK
+                and v.instance not in asked
+                and (due is None or v.instance in due)
+            ]
+            due = {one.instance for one in asks}
+            # One that is stuck on a host which is down must not keep the
+            # others.
+            down = facts.lost_hosts | {s.host for s in services if not s.up}
+            busy = sum(
+                progress.under_way(r[0], down)
+                for instance, r in facts.evacuations.items()
+                if instance in here
+            ) + len(asked - facts.evacuations.keys())
+            room = max(settings.max_in_flight - busy, 0)
+            look_seconds = call.stopwatch.elapsed() - facts_at
+            sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
+            known = memory = _learned(facts, sent, settings)
+            if sent.why_stopped:
+                return {**turn, **_stopped(sent.why_stopped, memory, steps)}
+            asked |= {*sent.accepted, *sent.refused}
+            left = len(asks) - len(sent.accepted) - len(sent.refused)
+            # What was reset and not asked looks different now.
+            was_reset = any(
+                one.reset for one in asks[:room] if one.instance not in asked
+            )
+            if not left or sent.trouble or was_reset:
+                break
+            # As evacuations end there is room for others. Another run could
+            # send them, but it would begin seconds later.
+            pause = pace.pause(
+                None if under_way is None else under_way - busy,
+                facts_at - looked_at,
+                settings.max_in_flight,
+                look_seconds,
+            )
+            under_way, looked_at = busy + len(sent.accepted), facts_at
+            next_facts_at = call.stopwatch.elapsed() + pause + look_seconds
+            if next_facts_at >= batch.BEGIN_SECONDS:
+                break
+            call.stopwatch.pause(pause)
+        acts = self._acts(nova, made, scope, changed, facts, rules)
         acted = batch.act(nova, acts, call.stopwatch)
         memory = _acted(memory, acted)
 
-        left = len(asks) - len(sent.accepted) - len(sent.refused)
         left += len(acts) - len(acted.accepted) - len(acted.refused)
         unclear = len(sent.unclear) + sum(
             s.next is progress.Next.UNCLEAR for s in steps.values()
@@ -174,7 +225,7 @@ class Evacuate(action.HostRecoveryAction):
                 **memory.to_dict(),
                 **deaths.to_dict(),
             )
-        idle = not (sent.accepted or sent.refused or acts)
+        idle = not (asked or acts)
         return {
             "state": "asked",
             "settled": True,
@@ -253,7 +304,7 @@ class Evacuate(action.HostRecoveryAction):
         nova: cloud.Cloud,
         made: plan.Plan,
         scope: Sequence[model.Verdict],
-        here: Mapping[str, model.Instance],
+        on_host: Mapping[str, model.Instance],
         facts: progress.Facts,
         rules: progress.Rules,
     ) -> list[tuple[str, progress.Next]]:
@@ -278,7 +329,7 @@ class Evacuate(action.HostRecoveryAction):
                 progress.next_step(
                     v,
                     observation.place(
-                        {**changed, **here}, v.instance, self.host["host"]
+                        {**changed, **on_host}, v.instance, self.host["host"]
                     ),
                     facts,
                     rules,
@@ -320,22 +371,23 @@ def _doubt(
 
 def _is_plain(
     verdict: model.Verdict,
-    seen: model.Instance,
     known: memory_module.Memory,
     facts: progress.Facts,
 ) -> bool:
     """Return whether nothing kept a run from asking for it in its turn."""
     return (
         verdict.first != states.CONFIRM
-        and not (seen.task_state or "").startswith("rebuild")
         and verdict.instance not in facts.evacuations
         and verdict.instance not in known.unclear
         and verdict.instance not in known.refused
     )
 
 
-def _ask(verdict: model.Verdict, seen: model.Instance) -> batch.Ask:
-    """Return how Nova is to be asked for an instance."""
+def _ask(verdict: model.Verdict, seen: model.Instance | None) -> batch.Ask:
+    """Return how Nova is to be asked for an instance.
+
+    :param seen: None if it is still as the plan says.
+    """
     if verdict.halted:
         how = cloud.Evacuation.HALTED
     elif verdict.disk == storage.SHARED:
@@ -343,12 +395,15 @@ def _ask(verdict: model.Verdict, seen: model.Instance) -> batch.Ask:
     else:
         how = cloud.Evacuation.PLAIN
     reset = verdict.first == states.RESET and (
-        seen.vm_state not in _EVACUABLE
+        seen is None
+        or seen.vm_state not in _EVACUABLE
         or (seen.task_state or "").startswith("rebuild")
     )
     # From error, where a failed attempt leaves it, Nova would start it.
-    failed = verdict.halted and seen.vm_state == "error"
-    return batch.Ask(verdict.instance, how, reset or failed)
+    state = seen.vm_state if seen else verdict.was
+    return batch.Ask(
+        verdict.instance, how, reset or (verdict.halted and state == "error")
+    )
 
 
 def _learned(

@@ -48,7 +48,13 @@ class Server:
         self.cloud = cloud
         self.app = app_module.Application(cloud)
         self._server = _Server(
-            (HOST, port), self.app, numthreads=threads, shutdown_timeout=1
+            (HOST, port),
+            self.app,
+            numthreads=threads,
+            shutdown_timeout=1,
+            # More than cheroot's 5: a connection that finds no place waits
+            # a second before it tries again.
+            request_queue_size=128,
         )
         self._server.gateway = _Gateway
         # Also how long stop() takes.
@@ -61,6 +67,10 @@ class Server:
             target=self._server.serve, name="simulated-cloud", daemon=True
         )
         self._thread.start()
+
+    def put_in_front(self, application: Any) -> None:
+        """Let requests go to *application* from now on."""
+        self._server.wsgi_app = application
 
     def stop(self) -> None:
         """Close the socket and end the threads."""

@@ -85,7 +85,9 @@ class Nova(_Service):
 
     def instance_ids(self, host: str, filters: Mapping[str, Any]) -> set[str]:
         self._call("instance_ids")
-        return {i.id for i in self.here if i.id in filters.values()}
+        return {
+            i.id for i in self.here if not filters or i.id in filters.values()
+        }
 
     def migrations(
         self, host: str, evacuations_only: bool
@@ -115,10 +117,20 @@ class Nova(_Service):
         return host in self.arrived
 
     def changed_instances(
-        self, since: datetime.datetime
+        self, since: datetime.datetime, host: str | None = None
     ) -> dict[str, model.Instance]:
-        self._call("changed_instances")
-        return self.changed
+        if host is None:
+            self._call("changed_instances")
+            return self.changed
+        self._call("changed_instances_of_host")
+        # What a test says of an instance has changed, too.
+        here = {i.id: i for i in self.here if i != facts.instance(id=i.id)}
+        on_host = {
+            name: seen
+            for name, seen in self.changed.items()
+            if seen.host == host
+        }
+        return {**on_host, **here}
 
     def evacuate(
         self, instance: str, how: cloud.Evacuation, timeout: float

@@ -161,6 +161,13 @@ class ListTest(CloudTestCase):
         self.assertEqual("1", asked["all_tenants"])
         self.assertEqual("2030-01-01T12:00:00+00:00", asked["changes-since"])
 
+    def test_changed_instances_of_one_host(self) -> None:
+        self.web.get(f"{NOVA}/servers/detail", json={"servers": []})
+        self.connect().changed_instances(facts.NOW, "c1")
+        asked = query(self.sent("GET", f"{NOVA}/servers")[0])
+        self.assertEqual("c1", asked["host"])
+        self.assertEqual("1", asked["all_tenants"])
+
     def test_facts_of_an_instance(self) -> None:
         raw = server(
             image="",

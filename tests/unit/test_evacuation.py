@@ -108,6 +108,82 @@ class EvacuateTest(EvacuationTestCase):
             result.is_error(), "the other one is still to be asked"
         )
 
+    def test_room_that_comes_is_used_at_once(self) -> None:
+        """Another run would begin seconds later."""
+        self.settings = policy.Policy(max_in_flight=1)
+        evacuate = self.nova.evacuate
+
+        def accept_and_finish(instance: str, *more: Any, **how: Any) -> None:
+            evacuate(instance, *more, **how)
+            self.record(instance, "done")
+
+        self.nova.evacuate = accept_and_finish  # type: ignore[method-assign]
+        result = self.evacuate()
+        self.assertEqual(["web", "db"], self.nova.asked)
+        self.assertEqual("asked", result["state"])
+        # Whether the host is still fenced was looked at before each batch.
+        self.assertEqual(2, self.nova.calls.count("services"))
+
+    def test_nothing_is_asked_twice_however_late_nova_shows_it(self) -> None:
+        self.settings = policy.Policy(max_in_flight=1)
+        result = self.evacuate()
+        self.assertEqual(["web"], self.nova.asked)
+        self.assertTrue(result.is_error())
+
+    def test_what_fails_meanwhile_waits_for_the_next_run(self) -> None:
+        """This run does not know what state that left it in."""
+        self.record("db", "accepted")
+        evacuate = self.nova.evacuate
+
+        def accept_and_fail(instance: str, *more: Any, **how: Any) -> None:
+            evacuate(instance, *more, **how)
+            self.nova.records = []
+            self.record("db", "failed")
+            self.record(instance, "done")
+
+        self.nova.evacuate = accept_and_fail  # type: ignore[method-assign]
+        self.nova.here.append(facts.instance(id="mail"))
+        self.planned(
+            facts.verdict(),
+            facts.verdict(instance="db"),
+            facts.verdict(instance="mail"),
+        )
+        self.settings = policy.Policy(max_in_flight=2)
+        self.evacuate()
+        self.assertEqual(["web", "mail"], self.nova.asked)
+
+    def test_nova_that_stops_answering_loses_nothing(self) -> None:
+        self.settings = policy.Policy(max_in_flight=1)
+        evacuate = self.nova.evacuate
+
+        def refuse_and_break(instance: str, *more: Any, **how: Any) -> None:
+            evacuate(instance, *more, **how)
+            self.nova.fails["services"] = errors.Unavailable("503")
+            raise errors.EvacuationRefused("no")
+
+        self.nova.evacuate = refuse_and_break  # type: ignore[method-assign]
+        result = self.evacuate()
+        self.assertEqual({"web": "no"}, result.error["refused"])
+
+    def test_host_that_returns_between_two_batches_ends_it(self) -> None:
+        self.settings = policy.Policy(max_in_flight=1)
+        evacuate = self.nova.evacuate
+
+        def accept_and_return(instance: str, *more: Any, **how: Any) -> None:
+            evacuate(instance, *more, **how)
+            self.record(instance, "completed")
+
+        self.nova.evacuate = accept_and_return  # type: ignore[method-assign]
+        result = self.evacuate()
+        self.assertEqual(["web"], self.nova.asked)
+        self.assertEqual("refused", result["state"])
+
+    def test_details_of_what_has_not_changed_are_not_listed(self) -> None:
+        """Those of 3,000 instances take Nova longer than a run may ask."""
+        self.evacuate()
+        self.assertNotIn("instances", self.nova.calls)
+        self.assertNotIn("changed_instances", self.nova.calls)
+
     def test_what_starts_first_is_asked_first(self) -> None:
         """It gets the room, should that be short."""
         names = ("web", "db", "dns", "mail")
@@ -680,9 +756,13 @@ class ResetTest(EvacuationTestCase):
         self.assertEqual(["reset web", "evacuate web"], self.nova.writes)
 
     def test_what_was_reset_already_is_only_asked(self) -> None:
-        self.nova.here = [facts.instance(vm_state="active")]
+        self.nova.changed = {"web": facts.instance(vm_state="active")}
         self.evacuate()
         self.assertEqual(["evacuate web"], self.nova.writes)
+
+    def test_what_has_not_changed_since_the_plan_needs_its_reset(self) -> None:
+        self.evacuate()
+        self.assertEqual(["reset web", "evacuate web"], self.nova.writes)
 
     def test_its_owners_rebuild_is_reset(self) -> None:
         self.nova.here = [facts.instance(task_state="rebuilding")]
