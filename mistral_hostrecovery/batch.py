@@ -56,6 +56,9 @@ class Sent:
     why_stopped: str | None = None
     #: What kept Nova from answering, None if it answered.
     trouble: errors.HostRecoveryError | None = None
+    #: Not all that was begun was accepted. The same run must send no more:
+    #: see :func:`memory.unseen`.
+    halted: bool = False
 
 
 def send(
@@ -81,8 +84,8 @@ def send(
         nova.evacuate(ask.instance, ask.how, timeout=config.RUN_SECONDS)
         return True
 
-    sent = Sent()
-    answers = _sent(asks, ask, stopwatch, until)
+    answers, begun = _sent(asks, ask, stopwatch, until)
+    sent = Sent(halted=any(answer is not True for answer in answers[:begun]))
     for one, answer in zip(asks, answers, strict=True):
         _enter(sent, one.instance, answer)
     return sent
@@ -111,7 +114,7 @@ def act(
         return True
 
     sent = Sent()
-    answers = _sent(acts, ask, stopwatch, ACT_SECONDS)
+    answers, _ = _sent(acts, ask, stopwatch, ACT_SECONDS)
     for (instance, _), answer in zip(acts, answers, strict=True):
         if isinstance(answer, errors.Conflict):
             LOG.warning("%s: %s", instance, answer)
@@ -136,10 +139,10 @@ def _sent(
     ask: Callable[[_Item], bool],
     stopwatch: clock.Stopwatch,
     until: float,
-) -> list[bool | errors.HostRecoveryError]:
+) -> tuple[list[bool | errors.HostRecoveryError], int]:
     """Return, by item, whether it was sent and accepted, or why not.
 
-    In the given order. A sender whose request was not accepted sends no more:
+    And how many were begun. In the given order. A sender whose request was not accepted sends no more:
     should this run die, no more requests than there are senders leave no trace
     in Nova. See :func:`memory.unseen`.
     """
@@ -170,7 +173,7 @@ def _sent(
             pool.submit(send_one_after_another) for _ in range(SENDERS)
         ]:
             one.result()
-    return answers
+    return answers, next(waiting, len(items))
 
 
 def _enter(

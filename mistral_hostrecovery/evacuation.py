@@ -5,7 +5,7 @@
 It looks at Nova, lets :mod:`progress` decide, and acts on that.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -102,47 +102,23 @@ class Evacuate(action.HostRecoveryAction):
         changed = nova.changed_instances(
             observation.since(made), self.host["host"]
         )
-        deaths = memory_module.Deaths.from_dict(call.carried)
-        # What is to be asked as long as the lists above are new enough.
+        look = self._look(call, nova)
+        known, deaths = self._known(
+            call,
+            settings,
+            look.facts,
+            [v for v in scope if v.instance in here - changed.keys()],
+            [v.instance for v in scope],
+        )
+        # Later batches ask only for these: the lists above get older.
         due: set[str] | None = None
-        under_way: int | None = None
         # Asked by this run, so that nothing depends on how soon Nova's list
         # shows what Nova has accepted.
         asked: set[str] = set()
-        looked_at = call.stopwatch.elapsed()
+        rhythm = pace.Rhythm(settings.max_in_flight)
         while True:
-            facts_at = call.stopwatch.elapsed()
-            try:
-                records = nova.migrations(
-                    self.host["host"], evacuations_only=True
-                )
-                services = nova.services()
-            except errors.HostRecoveryError as exc:
-                if due is None:
-                    raise
-                # What this run has sent must not be lost.
-                LOG.warning("%s", exc)
-                break
-            facts = progress.Facts(
-                clock.now(), progress.group(records), fencing.lost(services)
-            )
-            if due is None:
-                known = self._remember(call, settings, facts)
-                # What has not changed since the plan looked the same to each
-                # of the runs.
-                plain = {
-                    v.instance
-                    for v in scope
-                    if v.instance in here
-                    and v.instance not in changed
-                    and _is_plain(v, known, facts)
-                }
-                names = [v.instance for v in scope]
-                known, deaths = _doubt(
-                    known, deaths, names, plain, facts, settings
-                )
-            memory = known.current(facts.now)
-            facts = dataclasses.replace(facts, memory=memory)
+            memory = known.current(look.facts.now)
+            facts = dataclasses.replace(look.facts, memory=memory)
             steps = {
                 v.instance: progress.next_step(
                     v,
@@ -155,13 +131,14 @@ class Evacuate(action.HostRecoveryAction):
                 for v in scope
             }
             why_stopped = (
-                self._why_unsafe(call, services)
-                or progress.why_returned(self.host["host"], records, rules)
+                self._why_unsafe(call, look.services)
+                or progress.why_returned(
+                    self.host["host"], look.records, rules
+                )
                 or observation.why_late(self.host)
             )
             if why_stopped:
                 return {**turn, **_stopped(why_stopped, memory, steps)}
-
             asks = [
                 _ask(v, changed.get(v.instance))
                 for v in scope
@@ -170,41 +147,31 @@ class Evacuate(action.HostRecoveryAction):
                 and (due is None or v.instance in due)
             ]
             due = {one.instance for one in asks}
-            # One that is stuck on a host which is down must not keep the
-            # others.
-            down = facts.lost_hosts | {s.host for s in services if not s.up}
-            busy = sum(
-                progress.under_way(r[0], down)
-                for instance, r in facts.evacuations.items()
-                if instance in here
-            ) + len(asked - facts.evacuations.keys())
+            busy = look.under_way(here) + len(asked - facts.evacuations.keys())
             room = max(settings.max_in_flight - busy, 0)
-            look_seconds = call.stopwatch.elapsed() - facts_at
-            sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
+            sent = batch.send(nova, asks[:room], call.stopwatch, look.at)
             known = memory = _learned(facts, sent, settings)
             if sent.why_stopped:
                 return {**turn, **_stopped(sent.why_stopped, memory, steps)}
             asked |= {*sent.accepted, *sent.refused}
             left = len(asks) - len(sent.accepted) - len(sent.refused)
-            # What was reset and not asked looks different now.
-            was_reset = any(
-                one.reset for one in asks[:room] if one.instance not in asked
-            )
-            if not left or sent.trouble or was_reset:
+            if not left or sent.halted:
                 break
             # As evacuations end there is room for others. Another run could
             # send them, but it would begin seconds later.
-            pause = pace.pause(
-                None if under_way is None else under_way - busy,
-                facts_at - looked_at,
-                settings.max_in_flight,
-                look_seconds,
+            pause = rhythm.pause(
+                look.at, look.seconds, busy, busy + len(sent.accepted)
             )
-            under_way, looked_at = busy + len(sent.accepted), facts_at
-            next_facts_at = call.stopwatch.elapsed() + pause + look_seconds
-            if next_facts_at >= batch.BEGIN_SECONDS:
+            begin = call.stopwatch.elapsed() + pause + look.seconds
+            if begin >= batch.BEGIN_SECONDS:
                 break
             call.stopwatch.pause(pause)
+            try:
+                look = self._look(call, nova)
+            except errors.HostRecoveryError as exc:
+                # What this run has sent must not be lost.
+                LOG.warning("%s", exc)
+                break
         acts = self._acts(nova, made, scope, changed, facts, rules)
         acted = batch.act(nova, acts, call.stopwatch)
         memory = _acted(memory, acted)
@@ -233,6 +200,35 @@ class Evacuate(action.HostRecoveryAction):
             **turn,
             **memory.to_dict(),
         }
+
+    def _look(self, call: action.Call, nova: cloud.Cloud) -> "_Look":
+        """Return what Nova says now about evacuations and hosts."""
+        at = call.stopwatch.elapsed()
+        records = nova.migrations(self.host["host"], evacuations_only=True)
+        services = nova.services()
+        facts = progress.Facts(
+            clock.now(), progress.group(records), fencing.lost(services)
+        )
+        seconds = call.stopwatch.elapsed() - at
+        return _Look(at, seconds, records, services, facts)
+
+    def _known(
+        self,
+        call: action.Call,
+        settings: policy.Policy,
+        facts: progress.Facts,
+        unchanged: Iterable[model.Verdict],
+        order: Sequence[str],
+    ) -> tuple[memory_module.Memory, memory_module.Deaths]:
+        """Return what runs before this one asked for, and may have.
+
+        :param unchanged: looked the same to each of those runs.
+        :param order: all instances of the wave, as they are asked.
+        """
+        known = self._remember(call, settings, facts)
+        plain = {v.instance for v in unchanged if _is_plain(v, known, facts)}
+        deaths = memory_module.Deaths.from_dict(call.carried)
+        return _doubt(known, deaths, order, plain, facts, settings)
 
     def _beside(self, call: action.Call) -> list[str] | actions.Result:
         """Return the unfinished tasks beside this one, or that it waits."""
@@ -338,6 +334,32 @@ class Evacuate(action.HostRecoveryAction):
             for v in looked_at
         ]
         return [(name, step) for name, step in steps if step in progress.ACTS]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Look:
+    """What Nova said about evacuations and hosts, and when."""
+
+    #: On the stopwatch of the run, and how many seconds it took.
+    at: float
+    seconds: float
+    records: list[model.Migration]
+    services: list[model.Service]
+    facts: progress.Facts
+
+    def under_way(self, here: Collection[str]) -> int:
+        """Return how many evacuations of the instances go on.
+
+        One that is stuck on a host which is down must not keep the others.
+        """
+        down = self.facts.lost_hosts | {
+            s.host for s in self.services if not s.up
+        }
+        return sum(
+            progress.under_way(records[0], down)
+            for instance, records in self.facts.evacuations.items()
+            if instance in here
+        )
 
 
 def _doubt(

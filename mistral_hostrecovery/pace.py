@@ -15,21 +15,30 @@ SHORTEST = 1.0
 LONGEST = 2.5
 
 
-def pause(
-    ended: int | None,
-    seconds: float,
-    max_in_flight: int,
-    look_seconds: float,
-) -> float:
-    """Return how many seconds to wait before Nova is looked at again.
+class Rhythm:
+    """When one run looks at Nova, as evacuations end."""
 
-    :param ended: evacuations that ended lately, None if nobody knows ...
-    :param seconds: ... within this time.
-    :param look_seconds: how long the last look took: looking takes at most
-        half of the time, however many records there are.
-    """
-    if ended is None:
-        return max(SHORTEST, look_seconds)
-    wanted = SHARE * max_in_flight
-    needed = wanted * seconds / ended if ended > 0 else LONGEST
-    return max(min(max(needed, SHORTEST), LONGEST), look_seconds)
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
+        #: At the last look, and after what was asked then.
+        self._last: tuple[float, int] | None = None
+
+    def pause(
+        self, at: float, look_seconds: float, busy: int, busy_now: int
+    ) -> float:
+        """Return how many seconds to wait before Nova is looked at again.
+
+        :param at: when Nova was looked at, in seconds of the run.
+        :param look_seconds: how long that took: looking takes at most half of
+            the time, however many records there are.
+        :param busy: evacuations that were under way then ...
+        :param busy_now: ... and are with those that were asked for since.
+        """
+        last, self._last = self._last, (at, busy_now)
+        if last is None:
+            return max(SHORTEST, look_seconds)
+        before, was_busy = last
+        ended = was_busy - busy
+        wanted = SHARE * self._max_in_flight
+        needed = wanted * (at - before) / ended if ended > 0 else LONGEST
+        return max(min(max(needed, SHORTEST), LONGEST), look_seconds)

@@ -156,14 +156,32 @@ class EvacuateTest(EvacuationTestCase):
         self.settings = policy.Policy(max_in_flight=1)
         evacuate = self.nova.evacuate
 
-        def refuse_and_break(instance: str, *more: Any, **how: Any) -> None:
+        def accept_and_break(instance: str, *more: Any, **how: Any) -> None:
             evacuate(instance, *more, **how)
             self.nova.fails["services"] = errors.Unavailable("503")
-            raise errors.EvacuationRefused("no")
 
-        self.nova.evacuate = refuse_and_break  # type: ignore[method-assign]
+        self.nova.evacuate = accept_and_break  # type: ignore[method-assign]
         result = self.evacuate()
-        self.assertEqual({"web": "no"}, result.error["refused"])
+        self.assertEqual(["web"], self.nova.asked)
+        self.assertIn(
+            "1 instances of host c1 are still", result.error["again"]
+        )
+
+    @ddt.data(
+        errors.EvacuationRefused("no"),
+        errors.AnswerLost("timed out"),
+        errors.Unavailable("503"),
+    )
+    def test_batch_without_all_traces_is_the_last_of_its_run(
+        self, answer: errors.HostRecoveryError
+    ) -> None:
+        """Else one that dies leaves more in doubt than is reckoned with."""
+        self.settings = policy.Policy(max_in_flight=1)
+        self.nova.fails["evacuate web"] = answer
+        result = self.evacuate()
+        self.assertEqual(["web"], self.nova.asked)
+        self.assertTrue(result.is_error())
+        self.assertEqual(1, self.nova.calls.count("services"))
 
     def test_host_that_returns_between_two_batches_ends_it(self) -> None:
         self.settings = policy.Policy(max_in_flight=1)
