@@ -105,7 +105,7 @@ def listed(recoveries: Iterable[history.Recovery]) -> Iterator[Row]:
 def shown(stage: stage_module.Stage) -> dict[str, Any]:
     """Return what ``show`` shows, by column."""
     one = stage.recovery
-    whole, done, busy, failed = stage.counts or (None, None, None, None)
+    counts = stage.counts
     return {
         "id": one.id,
         "host": one.host,
@@ -115,10 +115,10 @@ def shown(stage: stage_module.Stage) -> dict[str, Any]:
         "gate": one.gate,
         "step": None if stage.over or not stage.steps else stage.steps[-1][0],
         "said": stage.said,
-        "instances": whole,
-        "rebuilt": done,
-        "under_way": busy,
-        "failed": failed,
+        "instances": counts.whole if counts else None,
+        "rebuilt": counts.rebuilt if counts else None,
+        "under_way": counts.under_way if counts else None,
+        "failed": counts.failed if counts else None,
         "left": one.left,
         "gone": one.gone,
         "started_at": _stamp(one.started_at),
