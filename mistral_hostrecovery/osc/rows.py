@@ -214,6 +214,8 @@ def explained(
         "destination": outcome.get("destination"),
         "wave": outcome.get("wave"),
         "requested_at": outcome.get("requested_at"),
+        "accepted_at": outcome.get("accepted_at"),
+        "rebuilt_at": outcome.get("rebuilt_at"),
         "recovered_at": outcome.get("recovered_at"),
         # What the report as a whole says, where it says why.
         "recovery_reason": recovery.reason,
