@@ -7,6 +7,7 @@ import hashlib
 import html.parser
 import json
 import re
+import shlex
 from typing import Any
 
 import ddt
@@ -254,14 +255,24 @@ class AdviceTest(base.BaseTestCase):
         gate = {"gate": "storm", "state": "closed", "action": "refuse"}
         told = self.steps(("left", "x"), state="refused", gates=[gate])
         self.assertIn("see gate storm", told)
-        self.assertNotIn("return_host", told)
+        self.assertNotIn("recovery return", told)
 
     def test_what_may_show_up(self) -> None:
         self.assertIn("may still show up", self.steps(settled=False))
         self.assertNotIn("may still show up", self.steps(settled=True))
 
     def test_the_host_is_given_back(self) -> None:
-        self.assertIn("host_recovery.return_host", self.steps())
+        for name in ("c1", "c 1"):
+            self.assertIn(
+                f"`openstack host recovery return {shlex.quote(name)}`",
+                self.steps(host=name),
+            )
+        self.assertIn("recovery return HOST`", self.steps(host=None))
+
+    def test_after_a_dry_run(self) -> None:
+        self.assertIn(
+            "`openstack host recovery start c1`", self.steps(state="planned")
+        )
 
     def test_many_names_are_cut(self) -> None:
         told = self.steps(*[("failed", "x")] * 9)
