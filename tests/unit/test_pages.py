@@ -4,7 +4,6 @@
 import ast
 from collections.abc import Iterator
 import configparser
-import itertools
 import json
 import pathlib
 import re
@@ -27,6 +26,13 @@ PAGES = [
     ROOT / "README.rst",
     ROOT / "HACKING.rst",
     *sorted((ROOT / "docs").rglob("*.rst")),
+]
+
+#: One for each thing that can go wrong.
+FAULTS = [
+    path
+    for path in sorted((ROOT / "docs" / "faults").glob("*.rst"))
+    if path.stem != "index"
 ]
 
 #: Errors whose text an operator reads.
@@ -127,9 +133,22 @@ def sentences() -> Iterator[tuple[str, str]]:
                         yield path.stem, told
 
 
-class TestMessages(base.BaseTestCase):
+class TestFaults(base.BaseTestCase):
+    def test_each_page_says_what_is_seen_and_what_to_do(self) -> None:
+        for path in FAULTS:
+            page = path.read_text()
+            terms = re.findall(r"^([A-Z]\w+)\n    \S", page, re.MULTILINE)
+            self.assertEqual("Seen", terms[0], path.name)
+            self.assertIn("Do", terms, path.name)
+            self.assertLess(page.count("\n"), 80, path.name)
+
+    def test_each_page_is_listed_once(self) -> None:
+        index = (ROOT / "docs" / "faults" / "index.rst").read_text()
+        listed = re.findall(r"^   ([a-z-]+)$", index, re.MULTILINE)
+        self.assertEqual(sorted(path.stem for path in FAULTS), sorted(listed))
+
     def test_each_sentence_is_described(self) -> None:
-        page = (ROOT / "docs" / "messages.rst").read_text()
+        page = "\n".join(path.read_text() for path in FAULTS)
         terms = [
             term
             for line in re.findall(r"^(``.*``)\n    \S", page, re.MULTILINE)
@@ -246,18 +265,16 @@ class TestCommands(base.BaseTestCase):
         } | {"-f"}
         seen = set()
         for page in [*PAGES, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.yaml")]:
-            # A sentence of the code goes on in the next literal.
+            # A sentence of the code goes on in the next literal, one of a
+            # page in the next line, a command only after a backslash.
             words = re.sub(r'"\s*f?"|\\\n', "", page.read_text())
-            words = re.sub(r"\s+", " ", words)
-            for command in re.findall(
-                r"openstack host recovery ([^`'.,:]+)", words
-            ):
-                name, *rest = command.split()[:6]
+            words = re.sub(r"openstack\s+host\s+recovery\s+", "! ", words)
+            for command in re.findall(r"! ([^`'.,:\n]+)", words):
+                name, *rest = command.split()[:8]
                 if name.isalpha() and name.islower():
                     seen.add(name)
                     self.assertIn(name, known, (page.name, command))
-                here = itertools.takewhile(lambda w: w != "openstack", rest)
-                for word in (each.strip("[]") for each in here):
+                for word in (each.strip("[]") for each in rest):
                     if word.startswith("-"):
                         self.assertIn(word, options, (page.name, command))
         self.assertEqual(known, seen)
