@@ -172,15 +172,15 @@ class DocumentTest(test_recovery.RecoveryTest):
         session = self.lab.session()
         if body:
             return session.post(
-                f"/v3{path}", json=body, endpoint_filter=where
+                path, json=body, endpoint_filter=where
             ).json()
-        return session.get(f"/v3{path}", endpoint_filter=where).json()
+        return session.get(path, endpoint_filter=where).json()
 
     def remove_user(self, name: str) -> None:
         where = {"service_type": "identity", "interface": "public"}
         for user in self.keystone(f"/users?name={name}")["users"]:
             self.lab.session().delete(
-                f"/v3/users/{user['id']}", endpoint_filter=where
+                f"/users/{user['id']}", endpoint_filter=where
             )
 
 
