@@ -171,9 +171,7 @@ class DocumentTest(test_recovery.RecoveryTest):
         where = {"service_type": "identity", "interface": "public"}
         session = self.lab.session()
         if body:
-            return session.post(
-                path, json=body, endpoint_filter=where
-            ).json()
+            return session.post(path, json=body, endpoint_filter=where).json()
         return session.get(path, endpoint_filter=where).json()
 
     def remove_user(self, name: str) -> None:
