@@ -7,9 +7,12 @@ Pure: a report in, sentences out.
 
 import collections
 from collections.abc import Mapping
+import shlex
 from typing import Any
 
 from mistral_hostrecovery import history
+
+_UNKNOWN = "the host"
 
 #: How many names of instances one sentence has.
 _NAMES = 5
@@ -28,10 +31,13 @@ _CURES = (
 
 def steps(report: Mapping[str, Any]) -> list[str]:
     """Return what is to be done, the most urgent first."""
-    host = report.get("host") or "the host"
+    host = report.get("host") or _UNKNOWN
     state = report.get("state")
     if state == "planned":
-        return ["Nothing was changed. Start it without dry_run to recover."]
+        return [
+            "Nothing was changed. `openstack host recovery start"
+            f" {_word(host)}` recovers."
+        ]
     told = [
         *_unfinished(report),
         *_failed(report),
@@ -48,10 +54,15 @@ def steps(report: Mapping[str, Any]) -> list[str]:
     if state in ("recovered", "failed"):
         told.append(
             f"{host} stays forced down and disabled in Nova. Repair it, start"
-            " its nova-compute, then give it back with"
-            " host_recovery.return_host."
+            " its nova-compute, then give it back with `openstack host"
+            f" recovery return {_word(host)}`."
         )
     return told
+
+
+def _word(host: Any) -> str:
+    """Return a host as it is written in a command."""
+    return shlex.quote(str(host)) if host != _UNKNOWN else "HOST"
 
 
 def _unfinished(report: Mapping[str, Any]) -> list[str]:

@@ -142,9 +142,9 @@ def _sent(
 ) -> tuple[list[bool | errors.HostRecoveryError], int]:
     """Return, by item, whether it was sent and accepted, or why not.
 
-    And how many were begun. In the given order. A sender whose request was not accepted sends no more:
-    should this run die, no more requests than there are senders leave no trace
-    in Nova. See :func:`memory.unseen`.
+    And how many were begun. In the given order. A sender whose request was not
+    accepted sends no more: should this run die, no more requests than there
+    are senders leave no trace in Nova. See :func:`memory.unseen`.
     """
     halt = threading.Event()
     answers: list[bool | errors.HostRecoveryError] = [False] * len(items)

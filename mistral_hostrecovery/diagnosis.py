@@ -48,8 +48,8 @@ def workbook(
             "workbook",
             f"workflows missing in project {project}: {listed(missing)}",
             "no recovery can be started there",
-            "register it with `mistral workbook-create` as a user of the"
-            " project of the service user, or choose the cloud that is"
+            "register it with `openstack host recovery install` as a user of"
+            " the project of the service user, or choose the cloud that is"
             " this user's",
         )
     if differ:
@@ -57,8 +57,8 @@ def workbook(
             "workbook",
             f"workflows that are not those of this package: {listed(differ)}",
             "it may pass inputs that the actions do not know",
-            "register the one of this package with `mistral"
-            " workbook-update`, or upgrade the package",
+            "register the one of this package with `openstack host recovery"
+            " install`, or upgrade the package",
         )
     if not missing and not differ:
         yield findings.ok(
@@ -70,8 +70,8 @@ def workbook(
         yield findings.warning(
             "tenants",
             f"workflows of the same name exist in project {listed(others)}",
-            "they make `mistral workbook-update` of an administrator fail,"
-            " or take them for ours",
+            "they make `openstack host recovery install` of an administrator"
+            " fail, or take them for ours",
             "delete them by their id as docs/index.rst says",
         )
 

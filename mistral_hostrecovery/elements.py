@@ -22,6 +22,10 @@ SYMBOLS = {
     "planned": "\N{WHITE CIRCLE}",
 }
 
+#: Those that somebody has to look at come first.
+URGENT = ("unfinished", "failed")
+ORDER = (*URGENT, "recovered", "planned", "left", "gone")
+
 DASH = "\N{EN DASH}"
 
 
@@ -80,6 +84,11 @@ def symbol(word: str) -> Markup:
 
 def many(rows: Sequence[Any]) -> str:
     return f"{len(rows)} instance{'s' if len(rows) != 1 else ''}"
+
+
+def name(text: Any) -> Markup:
+    """Return a name of a tenant's, which may run from right to left."""
+    return tag("bdi", text)
 
 
 def day(text: Any) -> str | None:

@@ -58,6 +58,8 @@ class Instance:
     deleted: bool = False
     #: False for one that was never started anywhere.
     launched: bool = True
+    #: When a host had it running last, also for one that is rebuilt there.
+    launched_at: datetime.datetime | None = None
     fault: str | None = None
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     #: None for a volume-backed instance.
@@ -205,6 +207,9 @@ class Outcome:
     reason: str
     destination: str | None = None
     requested_at: str | None = None
+    #: None if it is the same, and for ``rebuilt_at`` as ``recovered_at``.
+    accepted_at: str | None = None
+    rebuilt_at: str | None = None
     recovered_at: str | None = None
     wave: int | None = None
 

@@ -23,6 +23,10 @@ def _moment(text: str | None) -> datetime.datetime:
     return clock.parse(text)
 
 
+def _known(text: str | None) -> datetime.datetime | None:
+    return clock.parse(text) if text else None
+
+
 def service(raw: Mapping[str, Any]) -> model.Service:
     return model.Service(
         id=raw["id"],
@@ -50,6 +54,7 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
         deleted=vm_state in ("deleted", "soft-delete")
         or raw.get("status") == "DELETED",
         launched=raw.get("OS-SRV-USG:launched_at", True) is not None,
+        launched_at=_known(raw.get("OS-SRV-USG:launched_at")),
         fault=_fault(raw.get("fault") or {}),
         metadata=raw.get("metadata", {}),
         image=(raw.get("image") or {}).get("id"),

@@ -5,12 +5,16 @@
 Pure: facts in, outcomes out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+import datetime
 
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
 from mistral_hostrecovery.progress import Next
+
+#: An instance is rebuilt when it is back, unless so many seconds are between.
+AT_ONCE_SECONDS = 2.0
 
 
 def conclude(
@@ -26,17 +30,22 @@ def conclude(
     step = progress.next_step(verdict, place, facts, rules)
     ours = facts.ours(verdict.instance, rules)
     destination = ours[0].destination if ours else None
+    accepted_at = ours[0].created_at if len(ours) > 1 else None
+    rebuilt_at = _rebuilt_at(place, ours)
     recovered_at = None
     reason = step.reason
     match step.next:
         case Next.RECOVERED:
             outcome = "recovered"
             destination = place.seen.host if place.seen else destination
-            recovered_at = clock.stamp(ours[0].updated_at) if ours else None
+            recovered_at = _recovered_at(verdict, ours, facts)
+            if _is_at_once(rebuilt_at, recovered_at):
+                rebuilt_at = None
         case Next.GONE:
             outcome, destination = "gone", None
         case Next.FAILED:
-            outcome = "failed"
+            # None of its attempts counts, and its reason says how many.
+            outcome, accepted_at = "failed", None
         case Next.WAIT | Next.UNCLEAR:
             outcome = "unfinished"
             reason = (
@@ -54,9 +63,49 @@ def conclude(
         reason,
         destination,
         clock.stamp(ours[-1].created_at) if ours else None,
-        recovered_at,
+        clock.stamp(accepted_at) if accepted_at else None,
+        clock.stamp(rebuilt_at) if rebuilt_at else None,
+        clock.stamp(recovered_at) if recovered_at else None,
         verdict.start or verdict.wave,
     )
+
+
+def _rebuilt_at(
+    place: progress.Place, ours: Sequence[model.Migration]
+) -> datetime.datetime | None:
+    """Return when the new host had launched it, None if it has not.
+
+    Nova notes a launch also for a rebuild (nova/compute/manager.py
+    _update_instance_after_spawn); an older one is that of the failed host.
+    """
+    at = place.seen.launched_at if place.seen else None
+    return at if at and ours and at >= ours[0].created_at else None
+
+
+def _recovered_at(
+    verdict: model.Verdict,
+    ours: Sequence[model.Migration],
+    facts: progress.Facts,
+) -> datetime.datetime | None:
+    """Return when it was as it was wanted, as far as Nova's records go."""
+    if not ours:
+        return None
+    at = ours[0].updated_at
+    if verdict.start is not None:
+        # Its evacuation ended with an instance that was stopped.
+        _, started_at = facts.memory.acts.get(verdict.instance, (0, at))
+        at = max(at, started_at)
+    return at
+
+
+def _is_at_once(
+    rebuilt_at: datetime.datetime | None,
+    recovered_at: datetime.datetime | None,
+) -> bool:
+    """Return whether the first says nothing more: 1,000 must stay small."""
+    if rebuilt_at is None or recovered_at is None:
+        return False
+    return recovered_at <= clock.later(rebuilt_at, AT_ONCE_SECONDS)
 
 
 def planned(verdict: model.Verdict) -> model.Outcome:

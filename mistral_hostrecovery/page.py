@@ -17,6 +17,7 @@ import json
 from typing import Any
 
 from mistral_hostrecovery import advice
+from mistral_hostrecovery import chart
 from mistral_hostrecovery import elements
 from mistral_hostrecovery import history
 from mistral_hostrecovery import timeline
@@ -28,10 +29,6 @@ _FILES = importlib.resources.files("mistral_hostrecovery")
 _STYLE = _FILES.joinpath("page.css").read_text()
 _SCRIPT = _FILES.joinpath("page.js").read_text()
 
-#: Those that somebody has to look at come first.
-_URGENT = ("unfinished", "failed")
-_ORDER = (*_URGENT, "recovered", "planned", "left", "gone")
-
 #: What each outcome means, next to its number.
 _MEANS = {
     "recovered": "back on another host",
@@ -41,9 +38,6 @@ _MEANS = {
     "gone": "deleted meanwhile",
     "planned": "would be recovered",
 }
-
-#: Longer lists are folded.
-_FOLD = 50
 
 
 def html(report: Mapping[str, Any]) -> str:
@@ -65,7 +59,7 @@ def html(report: Mapping[str, Any]) -> str:
             _warnings(report),
             _times(report, rows),
             _filter(rows),
-            _timeline(report, rows),
+            chart.section(report, rows),
             _plan(report),
             _outcomes(rows),
         ),
@@ -111,7 +105,7 @@ def _header(report: Mapping[str, Any], title: str) -> Markup:
             tag("small", _MEANS[name]),
             class_=None if shown[name] else "zero",
         )
-        for name in _ORDER
+        for name in elements.ORDER
         if name in shown
     ]
     return tag(
@@ -140,7 +134,9 @@ def _steps(report: Mapping[str, Any]) -> Markup:
 
 
 def _urgent(rows: Iterable[timeline.Row]) -> Markup:
-    urgent = [row for name in _URGENT for row in rows if row.outcome == name]
+    urgent = [
+        row for name in elements.URGENT for row in rows if row.outcome == name
+    ]
     if not urgent:
         return join()
     return elements.section(
@@ -148,7 +144,7 @@ def _urgent(rows: Iterable[timeline.Row]) -> Markup:
         elements.folded(
             elements.many(urgent),
             _instances(urgent, "Instances that are not recovered"),
-            opened=len(urgent) <= _FOLD,
+            opened=len(urgent) <= chart.FOLD,
         ),
     )
 
@@ -212,7 +208,7 @@ def _warnings(report: Mapping[str, Any]) -> Markup:
     if not isinstance(warnings, list) or not warnings:
         return join()
     listed = tag("ul", *(tag("li", warning) for warning in warnings))
-    if len(warnings) > _FOLD:
+    if len(warnings) > chart.FOLD:
         listed = elements.folded(
             f"{len(warnings)} warnings", listed, opened=False
         )
@@ -273,80 +269,6 @@ def _filter(rows: Sequence[timeline.Row]) -> Markup:
     )
 
 
-def _timeline(
-    report: Mapping[str, Any], rows: Sequence[timeline.Row]
-) -> Markup:
-    scale = timeline.axis(report, rows)
-    if scale is None:
-        return join()
-    waves = collections.defaultdict(list)
-    for row in rows:
-        waves[elements.number(row.shown.get("wave"))].append(row)
-    never = waves.pop(0, [])
-    named = {f"Wave {number}": waves[number] for number in sorted(waves)}
-    if never:
-        named["In no wave"] = never
-    overview = [
-        (name, _summary(found), _bar(timeline.wave(found, scale)))
-        for name, found in named.items()
-    ]
-    charts = [
-        elements.folded(
-            f"{name}: {_summary(found)}",
-            _chart(name, found, scale),
-            opened=len(rows) <= _FOLD,
-        )
-        for name, found in named.items()
-    ]
-    legend = [
-        tag("li", _key(name), " ", text)
-        for name, text in (
-            ("recovered", "from the request to the end of its evacuation"),
-            ("failed", "asked for, failed"),
-            ("unfinished", "asked for, end not known"),
-        )
-    ]
-    return elements.section(
-        "Timeline",
-        timeline.definitions(scale),
-        tag(
-            "p",
-            "From the first request, ",
-            elements.day(scale.begin.isoformat()),
-            ", when Nova took it.",
-        ),
-        tag("ul", *legend, class_="legend"),
-        elements.table(
-            "Waves",
-            ("Wave", "Instances", timeline.head(scale)),
-            overview,
-            class_="chart waves",
-        ),
-        *charts,
-    )
-
-
-def _chart(
-    name: str, rows: Iterable[timeline.Row], scale: timeline.Axis
-) -> Markup:
-    lines = [
-        (
-            _name(row),
-            _bar(timeline.bar(row, scale)),
-            elements.symbol(row.outcome),
-            timeline.spoken(row.seconds),
-            row.shown.get("destination") or elements.DASH,
-        )
-        for row in rows
-    ]
-    return elements.table(
-        f"{name}, by request",
-        ("Instance", timeline.head(scale), "End", "Took", "Destination"),
-        lines,
-        class_="chart instances",
-    )
-
-
 def _plan(report: Mapping[str, Any]) -> Markup:
     waves = history.mappings(report.get("waves"))
     if not waves:
@@ -397,16 +319,16 @@ def _outcomes(rows: Iterable[timeline.Row]) -> Markup:
     for row in rows:
         groups[row.outcome].append(row)
     # What this version does not know comes last.
-    names = [name for name in _ORDER if name in groups]
+    names = [name for name in elements.ORDER if name in groups]
     names += sorted(set(groups) - set(names))
     listed = [
         elements.folded(
             join(elements.badge(name), " ", elements.many(groups[name])),
             _instances(groups[name], f"Instances: {name}"),
-            opened=len(groups[name]) <= _FOLD,
+            opened=len(groups[name]) <= chart.FOLD,
         )
         for name in names
-        if name not in _URGENT
+        if name not in elements.URGENT
     ]
     if not listed:
         return join()
@@ -416,7 +338,9 @@ def _outcomes(rows: Iterable[timeline.Row]) -> Markup:
 def _instances(rows: Iterable[timeline.Row], caption: str) -> Markup:
     lines = [
         (
-            join(_name(row), tag("code", row.shown.get("instance"))),
+            join(
+                elements.name(row.name), tag("code", row.shown.get("instance"))
+            ),
             tag(
                 "span",
                 elements.badge(row.outcome),
@@ -436,23 +360,3 @@ def _instances(rows: Iterable[timeline.Row], caption: str) -> Markup:
         lines,
         class_="instances reasons",
     )
-
-
-def _key(name: str) -> Markup:
-    rect = tag("rect", class_=f"bar {name}", width="28", height="10")
-    return tag(
-        "svg", rect, width="28", height="10", class_="key", aria_hidden="true"
-    )
-
-
-def _bar(drawing: Markup) -> Markup:
-    return tag("span", drawing, class_="track")
-
-
-def _name(row: timeline.Row) -> Markup:
-    return tag("bdi", row.shown.get("name") or row.shown.get("instance"))
-
-
-def _summary(rows: Sequence[timeline.Row]) -> str:
-    counts = collections.Counter(row.outcome for row in rows)
-    return ", ".join(f"{counts[n]} {n}" for n in _ORDER if counts[n])

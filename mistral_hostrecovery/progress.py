@@ -223,25 +223,6 @@ def _may_have_to_act(
     return times == 0 or facts.now >= clock.later(at, pause_after(times))
 
 
-def tell(
-    host: str, verdicts: Sequence[model.Verdict], facts: Facts, rules: Rules
-) -> str:
-    """Return one sentence about how far the recovery is."""
-    newest = [
-        records[0]
-        for verdict in verdicts
-        if (records := facts.evacuations.get(verdict.instance))
-        and (records[0].id > rules.baseline or records[0].status in OPEN)
-    ]
-    done = sum(r.status in DONE for r in newest)
-    busy = sum(r.status in OPEN for r in newest)
-    failed = sum(r.status in FAILED for r in newest)
-    return (
-        f"of {len(verdicts)} instances of host {host}, {done} are rebuilt,"
-        f" {busy} are under way, {failed} have failed so far"
-    )
-
-
 def next_step(
     verdict: model.Verdict, place: Place, facts: Facts, rules: Rules
 ) -> Step:

@@ -153,8 +153,8 @@ class Mistral:
                 return known
         raise errors.Refused(
             f"Mistral has no workflow {name} in project {project}: register"
-            " the workbook there, with `openstack host recovery install` or"
-            f" `mistral workbook-create`, or correct {self._where}"
+            " the workbook there, with `openstack host recovery install`, or"
+            f" correct {self._where}"
         )
 
     def start(

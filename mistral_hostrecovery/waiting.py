@@ -8,9 +8,12 @@ It looks at Nova once, lets :mod:`progress` and :mod:`barrier` decide.
 from collections.abc import Mapping
 from typing import Any
 
+from mistral_lib import actions
+
 from mistral_hostrecovery import action
 from mistral_hostrecovery import barrier
 from mistral_hostrecovery import clock
+from mistral_hostrecovery import course
 from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
@@ -29,7 +32,10 @@ class WaitForState(action.HostRecoveryAction):
     :param wave: number of the wave that goes on; the first is 1.
     :returns: object with state "again" when instances are to be asked now,
         those of this wave or of the next, and the number of that wave; or
-        "done" when there is nothing more to wait for.
+        "done" when there is nothing more to wait for. While it goes on:
+        course, one letter for each instance that is to be recovered, in the
+        order of the plan (f failed so far, u under way, w waiting, r
+        rebuilt), and notes by instance, 20 at most.
     """
 
     def __init__(
@@ -50,23 +56,26 @@ class WaitForState(action.HostRecoveryAction):
         late = observation.why_late(self.host)
         nova = call.cloud()
         facts = observation.facts(nova, self.host["host"], made, earlier)
-        told = progress.tell(self.host["host"], made.recover, facts, rules)
         wave_late = _is_wave_late(earlier, settings)
         last = max((w.wave for w in made.waves), default=self.wave)
         if not (late or wave_late) and not progress.worth_a_look(
             scope, facts, rules, last=self.wave >= last
         ):
-            return action.again(told)
+            return self._again(course.look(made.recover, {}, facts, rules))
         changed = nova.changed_instances(observation.since(made))
+        places = {
+            v.instance: observation.place(
+                changed, v.instance, self.host["host"]
+            )
+            for v in made.recover
+        }
         steps = {
             v.instance: progress.next_step(
-                v,
-                observation.place(changed, v.instance, self.host["host"]),
-                facts,
-                rules,
+                v, places[v.instance], facts, rules
             ).next
             for v in scope
         }
+        seen = course.look(made.recover, places, facts, rules)
         looked = barrier.look(
             scope,
             steps,
@@ -80,7 +89,7 @@ class WaitForState(action.HostRecoveryAction):
             ),
         )
         if looked.turn is barrier.Turn.WAIT:
-            return action.again(told)
+            return self._again(seen)
         idle_at = earlier.get("idle_at")
         if (
             looked.turn is barrier.Turn.AGAIN
@@ -89,14 +98,17 @@ class WaitForState(action.HostRecoveryAction):
             and clock.now() < clock.later(clock.parse(idle_at), IDLE_SECONDS)
         ):
             # The two looks at Nova differ; each turn costs Mistral two tasks.
-            return action.again(told)
+            return self._again(seen)
         if looked.turn is barrier.Turn.AGAIN:
-            return {"state": "again", "wave": looked.wave, "progress": told}
+            return {"state": "again", "wave": looked.wave, **seen.to_dict()}
         unfinished = progress.UNFINISHED & set(steps.values())
         ended = looked.held or (
             (late or earlier.get("reason")) if unfinished else None
         )
         return {"state": "done", "wave": self.wave, "reason": ended}
+
+    def _again(self, seen: course.Course) -> actions.Result:
+        return action.again(seen.tell(self.host["host"]), **seen.to_dict())
 
 
 def _is_wave_late(

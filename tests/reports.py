@@ -26,9 +26,13 @@ def outcome(number: int) -> dict[str, Any]:
         "reason": "policy recover=true",
         "destination": f"compute-{2 + number % 11}",
         "requested_at": at(asked),
-        "recovered_at": at(asked + 8 + (number * 37) % 41),
+        "recovered_at": at(asked + 28 + (number * 37) % 41),
         "wave": wave,
     }
+    if number % 5 == 1:
+        one["accepted_at"] = at(asked + 20)
+    if one["was"] == "stopped":
+        one["rebuilt_at"] = at(asked + 24 + (number * 37) % 41)
     match number % 10:
         case 4:
             one["outcome"] = "failed"
@@ -50,6 +54,8 @@ def outcome(number: int) -> dict[str, Any]:
             one["outcome"] = "gone"
             one["reason"] = "was deleted"
             del one["recovered_at"], one["destination"]
+    if one["outcome"] != "recovered":
+        one.pop("rebuilt_at", None)
     return one
 
 

@@ -163,6 +163,7 @@ class Evacuation:
             vm_state="active",
             task_state=None,
             power_state=cloud_module.RUNNING,
+            launched=self.cloud.now(),
         )
         if self._wanted_state() == "stopped":
             self._next(dest, self.cloud.settings.stop, self._stopped)

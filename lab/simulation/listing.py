@@ -40,7 +40,7 @@ PAGING = ("sort_key", "sort_dir", "limit", "marker")
 SORT: dict[str, Callable[[model.Instance], Any]] = {
     "created_at": lambda i: _whole(i.created),
     "updated_at": lambda i: _whole(i.updated),
-    "launched_at": lambda i: _whole(i.created),
+    "launched_at": lambda i: _whole(i.launched or i.created),
     "terminated_at": lambda i: _whole(i.deleted),
     "display_name": lambda i: i.name,
     "hostname": lambda i: i.name.lower(),

@@ -103,6 +103,8 @@ class Instance:
     project: str
     created: datetime.datetime
     updated: datetime.datetime
+    # When a host last had it spawned; None: when it was created.
+    launched: datetime.datetime | None = None
     vm_state: str = "active"
     task_state: str | None = None
     power_state: int = 1

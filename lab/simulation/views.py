@@ -116,7 +116,7 @@ def server(
         "OS-EXT-AZ:availability_zone": instance.zone or "",
         "config_drive": "",
         "key_name": None,
-        "OS-SRV-USG:launched_at": stamp(instance.created),
+        "OS-SRV-USG:launched_at": stamp(instance.launched or instance.created),
         "OS-SRV-USG:terminated_at": stamp(instance.deleted),
         "OS-EXT-STS:task_state": instance.task_state,
         "OS-EXT-STS:vm_state": instance.vm_state,

@@ -5,6 +5,7 @@
 import argparse
 from collections.abc import Iterable, Iterator
 import itertools
+import shutil
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from mistral_hostrecovery import history
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import metrics
 from mistral_hostrecovery.osc import base
+from mistral_hostrecovery.osc import instances
 from mistral_hostrecovery.osc import rows
 from mistral_hostrecovery.osc import service
 from mistral_hostrecovery.osc import stage
@@ -51,7 +53,8 @@ class Show(base.ShowRecovery):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        return base.one(rows.shown(_look(self.recoveries, parsed_args.id)))
+        execution, tasks = _ask(self.recoveries, parsed_args.id)
+        return base.one(rows.shown(_look(self.recoveries, execution, tasks)))
 
 
 class Watch(base.Command):
@@ -70,11 +73,16 @@ class Watch(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        show = _draw if self.app.stdout.isatty() else _say
+        terminal = self.app.stdout.isatty()
         shown: list[str] = []
         while True:
-            now = _look(self.recoveries, parsed_args.id)
-            shown = show(now, shown, self.app.stdout)
+            execution, tasks = _ask(self.recoveries, parsed_args.id)
+            now = _look(self.recoveries, execution, tasks)
+            if terminal:
+                lines = _instances(self.recoveries, execution, tasks, now)
+                shown = _draw(now, lines, shown, self.app.stdout)
+            else:
+                shown = _say(now, shown, self.app.stdout)
             if now.over or now.recovery.state == "PAUSED":
                 self.code = stage.code(now.recovery)
                 return
@@ -159,10 +167,8 @@ class Explain(base.ShowOne):
         if report:
             yield from history.mappings(report.get("outcomes"))
             return
-        for task in self.recoveries.tasks(str(execution["id"])):
-            if task.get("name") == "plan_recovery":
-                plan = history.mapping(self.recoveries.result(str(task["id"])))
-                yield from history.mappings(plan.get("verdicts"))
+        tasks = self.recoveries.tasks(str(execution["id"]))
+        yield from self.recoveries.verdicts(tasks)
 
 
 class Metrics(base.Command):
@@ -190,25 +196,56 @@ def _add_limit(parser: argparse.ArgumentParser, default: int) -> None:
     )
 
 
-def _look(recoveries: service.Recoveries, recovery: str) -> stage.Stage:
-    """Return how far a recovery is; three requests at most."""
+def _ask(
+    recoveries: service.Recoveries, recovery: str
+) -> tuple[service.Shown, list[service.Shown]]:
+    """Return a recovery, and its tasks unless it has ended."""
     execution = recoveries.execution(recovery)
     if execution.get("state") in incident.FINAL:
-        return stage.of(execution)
-    tasks = recoveries.tasks(recovery)
-    task = stage.current(tasks)
+        return execution, []
+    return execution, recoveries.tasks(recovery)
+
+
+def _look(
+    recoveries: service.Recoveries,
+    execution: service.Shown,
+    tasks: list[service.Shown],
+) -> stage.Stage:
+    """Return how far a recovery is; two more requests at most."""
+    task, waiting = stage.current(tasks), stage.looking(tasks)
     runs = recoveries.runs(str(task["id"])) if task else []
-    return stage.of(execution, tasks, runs)
+    looks = runs
+    if waiting and waiting is not task:
+        looks = recoveries.runs(str(waiting["id"]))
+    return stage.of(execution, tasks, runs, looks)
 
 
-def _draw(now: stage.Stage, shown: list[str], out: Any) -> list[str]:
+def _instances(
+    recoveries: service.Recoveries,
+    execution: service.Shown,
+    tasks: list[service.Shown],
+    now: stage.Stage,
+) -> list[instances.Line]:
+    if now.over:
+        report = _report(execution)
+        return instances.ended(history.mappings(report.get("outcomes")))
+    return instances.going(recoveries.verdicts(tasks), now.course)
+
+
+def _draw(
+    now: stage.Stage,
+    lines: list[instances.Line],
+    shown: list[str],
+    out: Any,
+) -> list[str]:
     """Draw over what was drawn before."""
-    lines = stage.screen(now)
+    size = shutil.get_terminal_size()
+    drawn = stage.screen(now, lines, size.columns, size.lines)
     if shown:
         out.write(f"\x1b[{len(shown)}A\x1b[J")
-    out.write("".join(f"{line}\n" for line in lines))
+    out.write("".join(f"{line}\n" for line in drawn))
     out.flush()
-    return lines
+    return drawn
 
 
 def _say(now: stage.Stage, shown: list[str], out: Any) -> list[str]:

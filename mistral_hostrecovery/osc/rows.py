@@ -105,7 +105,7 @@ def listed(recoveries: Iterable[history.Recovery]) -> Iterator[Row]:
 def shown(stage: stage_module.Stage) -> dict[str, Any]:
     """Return what ``show`` shows, by column."""
     one = stage.recovery
-    whole, done, busy, failed = stage.counts or (None, None, None, None)
+    counts = stage.counts
     return {
         "id": one.id,
         "host": one.host,
@@ -115,10 +115,10 @@ def shown(stage: stage_module.Stage) -> dict[str, Any]:
         "gate": one.gate,
         "step": None if stage.over or not stage.steps else stage.steps[-1][0],
         "said": stage.said,
-        "instances": whole,
-        "rebuilt": done,
-        "under_way": busy,
-        "failed": failed,
+        "instances": counts.whole if counts else None,
+        "rebuilt": counts.rebuilt if counts else None,
+        "under_way": counts.under_way if counts else None,
+        "failed": counts.failed if counts else None,
         "left": one.left,
         "gone": one.gone,
         "started_at": _stamp(one.started_at),
@@ -214,6 +214,8 @@ def explained(
         "destination": outcome.get("destination"),
         "wave": outcome.get("wave"),
         "requested_at": outcome.get("requested_at"),
+        "accepted_at": outcome.get("accepted_at"),
+        "rebuilt_at": outcome.get("rebuilt_at"),
         "recovered_at": outcome.get("recovered_at"),
         # What the report as a whole says, where it says why.
         "recovery_reason": recovery.reason,

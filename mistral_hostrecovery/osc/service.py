@@ -2,7 +2,7 @@
 
 """All that the commands ask of Mistral, as the user of the command line."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import re
 import time
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from mistral_hostrecovery import check
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import fencing
 from mistral_hostrecovery import findings
+from mistral_hostrecovery import history
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import inspection
 from mistral_hostrecovery import model
@@ -54,6 +55,8 @@ class Recoveries:
         """
         self._mistral = mistral
         self._nova = nova
+        #: By task; what one has said does not change.
+        self._verdicts: dict[str, list[Mapping[str, Any]]] = {}
 
     def host(self, name: str) -> str:
         """Return Nova's name of a host.
@@ -124,6 +127,24 @@ class Recoveries:
         found = answers.decoded(answer.get("result"))
         # A task that an engine had run twice has a list of them.
         return found[0] if isinstance(found, list) and found else found
+
+    def verdicts(self, tasks: Iterable[Shown]) -> list[Mapping[str, Any]]:
+        """Return what the plan says about each instance, empty without one.
+
+        :param tasks: of the recovery; only the last plan counts.
+        """
+        made = [
+            str(task["id"])
+            for task in tasks
+            if task.get("name") == "plan_recovery"
+            and task.get("state") == "SUCCESS"
+        ]
+        if not made:
+            return []
+        if made[-1] not in self._verdicts:
+            plan = history.mapping(self.result(made[-1]))
+            self._verdicts[made[-1]] = history.mappings(plan.get("verdicts"))
+        return self._verdicts[made[-1]]
 
     def look(self, recovery: str) -> incident.Execution | incident.Missing:
         """Return what the agent would see of an execution."""

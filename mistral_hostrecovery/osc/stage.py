@@ -5,14 +5,18 @@
 Pure: what Mistral shows in, text and exit codes out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
-import re
+import textwrap
 from typing import Any
 
 from mistral_hostrecovery import answers
 from mistral_hostrecovery import history
 from mistral_hostrecovery import incident
+from mistral_hostrecovery import markup
+from mistral_hostrecovery.course import Counts
+from mistral_hostrecovery.course import Course
+from mistral_hostrecovery.osc import instances
 
 Shown = Mapping[str, Any]
 
@@ -25,13 +29,14 @@ CANCELLED = 5
 #: Results with which nothing is left to do.
 _GOOD = ("recovered", "planned", "returned")
 
-#: What :func:`progress.tell` says.
-_TOLD = re.compile(
-    r"of (\d+) instances .*?(\d+) are rebuilt, (\d+) are under way,"
-    r" (\d+) have failed"
-)
-
 _BAR = 30
+
+#: So many steps are shown, fewer if there are instances.
+_STEPS_SHOWN = 12
+_STEPS_BESIDE = 5
+
+#: The task whose runs say how far the instances are.
+WAITING = "wait_for_state"
 
 #: What tasks do, for people.
 _STEPS = {
@@ -59,23 +64,23 @@ class Stage:
     steps: Sequence[tuple[str, str, str]] = ()
     #: What the task that goes on said last.
     said: str | None = None
+    #: How far the instances were at the last look.
+    course: Course | None = None
 
     @property
     def over(self) -> bool:
         return self.recovery.state in incident.FINAL
 
     @property
-    def counts(self) -> tuple[int, int, int, int] | None:
-        """Instances: all, rebuilt, under way, failed; None: not yet."""
-        found = _TOLD.search(self.said or "")
-        if found:
-            whole, done, busy, failed = map(int, found.groups())
-            return whole, done, busy, failed
+    def counts(self) -> Counts | None:
+        """Return how many instances are how far, None if nobody knows yet."""
         one = self.recovery
-        if not self.over or one.recovered is None:
+        if not self.over:
+            return self.course.counts if self.course else None
+        if one.recovered is None:
             return None
         failed = (one.failed or 0) + (one.unfinished or 0)
-        return one.recovered + failed, one.recovered, 0, failed
+        return Counts(one.recovered + failed, one.recovered, 0, failed)
 
 
 def code(recovery: history.Recovery) -> int:
@@ -91,11 +96,15 @@ def code(recovery: history.Recovery) -> int:
 
 
 def of(
-    execution: Shown, tasks: Sequence[Shown] = (), runs: Sequence[Shown] = ()
+    execution: Shown,
+    tasks: Sequence[Shown] = (),
+    runs: Sequence[Shown] = (),
+    looks: Sequence[Shown] = (),
 ) -> Stage:
     """Return how far a recovery is.
 
     :param runs: of the task that goes on, with output, the newest first.
+    :param looks: those of the task that waited for Nova last.
     """
     steps = [
         (
@@ -106,8 +115,14 @@ def of(
         for task in tasks
         if not str(task.get("name")).startswith("notify_")
     ]
-    said = next(filter(None, map(_said, runs)), None)
-    return Stage(history.of(execution), steps, said)
+    said = next((one["again"] for one in _said(runs) if "again" in one), None)
+    courses = map(Course.from_dict, _said(looks))
+    return Stage(
+        history.of(execution),
+        steps,
+        str(said) if said else None,
+        next(filter(None, courses), None),
+    )
 
 
 def current(tasks: Sequence[Shown]) -> Shown | None:
@@ -120,25 +135,37 @@ def current(tasks: Sequence[Shown]) -> Shown | None:
     return left[-1] if left else None
 
 
-def _said(run: Shown) -> str | None:
-    output = history.mapping(run.get("output"))
-    said = history.mapping(answers.decoded(output.get("result")))
-    again = said.get("again") or said.get("progress")
-    return str(again) if again else None
+def looking(tasks: Sequence[Shown]) -> Shown | None:
+    """Return the task that waits for Nova, or did last."""
+    found = [task for task in tasks if task.get("name") == WAITING]
+    return found[-1] if found else None
+
+
+def _said(runs: Sequence[Shown]) -> Iterator[Shown]:
+    """Return what runs said, those that said something."""
+    for run in runs:
+        output = history.mapping(run.get("output"))
+        said = history.mapping(answers.decoded(output.get("result")))
+        if said:
+            yield said
 
 
 def bar(stage: Stage) -> str:
     """Return a progress bar; ``#`` rebuilt, ``=`` under way, ``x`` failed."""
     if stage.counts is None:
         return ""
-    whole, done, busy, failed = stage.counts
-    wide = max(whole, 1)
+    counts = stage.counts
+    wide = max(counts.whole, 1)
     drawn = "".join(
         mark * (number * _BAR // wide)
-        for mark, number in (("#", done), ("x", failed), ("=", busy))
+        for mark, number in (
+            ("#", counts.rebuilt),
+            ("x", counts.failed),
+            ("=", counts.under_way),
+        )
     )
-    percent = done * 100 // wide if whole else 100
-    return f"[{drawn:<{_BAR}}] {percent:3d} % of {whole} instances"
+    percent = counts.rebuilt * 100 // wide if counts.whole else 100
+    return f"[{drawn:<{_BAR}}] {percent:3d} % of {counts.whole} instances"
 
 
 def line(stage: Stage) -> str:
@@ -152,16 +179,29 @@ def line(stage: Stage) -> str:
     return f"{told}: {stage.said}" if stage.said else told
 
 
-def screen(stage: Stage) -> list[str]:
-    """Return what a terminal shows."""
+def screen(
+    stage: Stage, lines: Sequence[instances.Line], columns: int, rows: int
+) -> list[str]:
+    """Return what a terminal of that size shows.
+
+    :param lines: the instances.
+    """
     one = stage.recovery
     since = f"{one.started_at:%Y-%m-%d %H:%M:%S} UTC" if one.started_at else ""
-    lines = [f"Recovery {one.id} of host {one.host}, since {since}", ""]
-    lines += [
+    steps = [
         f"  {began[11:19]:8}  {state:9}  {what}"
-        for what, state, began in stage.steps[-12:]
+        for what, state, began in stage.steps
     ]
-    return [*lines, "", *filter(None, (bar(stage), line(stage)))]
+    steps = steps[-(_STEPS_BESIDE if lines else _STEPS_SHOWN) :]
+    head = [f"Recovery {one.id}", f"of host {one.host}, since {since}", *steps]
+    told = textwrap.wrap(markup.visible(line(stage)), max(columns, 20))
+    foot = [*filter(None, (bar(stage),)), *told]
+    # The cursor has a line of its own, and an empty one is before the foot.
+    room = rows - len(head) - len(foot) - 3
+    middle = ["", *instances.table(lines, room)] if room > 0 else []
+    shown = [*head, *middle, "", *foot]
+    # What was drawn can only be drawn over if each has a line of its own.
+    return [text[:columns] for text in shown[-max(rows - 1, 1) :]]
 
 
 def what_next(recovery: history.Recovery) -> str:

@@ -157,12 +157,13 @@ class ShellCase(base.BaseTestCase):
         ]
         return self.serve("GET", f"/executions/{ID}/tasks", {"tasks": tasks})
 
-    def serve_runs(self, *said: str | None) -> Any:
+    def serve_runs(self, *said: str | None, **more: Any) -> Any:
+        """:param more: what each of those that said something carries."""
         runs = [
             {
                 "state": "ERROR" if text else "RUNNING",
                 "output": json.dumps(
-                    {"result": {"again": text}} if text else {}
+                    {"result": {"again": text, **more}} if text else {}
                 ),
             }
             for text in said
@@ -170,6 +171,15 @@ class ShellCase(base.BaseTestCase):
         return self.serve(
             "GET", "/action_executions", {"action_executions": runs}
         )
+
+    def serve_plan(self, task: str, *names: str) -> Any:
+        """Answer with a plan that recovers instances of these names."""
+        verdicts = [
+            {"instance": f"id-of-{name}", "name": name, "recover": True}
+            for name in names
+        ]
+        plan = json.dumps({"verdicts": verdicts})
+        return self.serve("GET", f"/tasks/{task}", {"result": plan})
 
     def serve_start(self, **more: Any) -> Any:
         """Answer a start with what was asked for, under the id asked for."""

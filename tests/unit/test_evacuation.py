@@ -489,6 +489,16 @@ class WaitForStateTest(EvacuationTestCase):
         self.assertTrue(result.is_error())
         self.assertEqual(["migrations"], self.nova.calls)
 
+    def test_each_look_says_how_far_each_instance_is(self) -> None:
+        self.record("web", "accepted", updated_at=ago(1), destination="c4")
+        self.record("db", "done", updated_at=ago(1))
+        said = self.wait().error
+        self.assertEqual("ur", said["course"])
+        self.assertEqual({"web": "to c4"}, said["notes"])
+        self.record("web", "failed")
+        said = self.wait()
+        self.assertEqual(("again", "fr"), (said["state"], said["course"]))
+
     def test_stuck_poll_looks_at_the_destinations_too(self) -> None:
         self.record("web", "pre-migrating")
         self.wait()

@@ -26,6 +26,7 @@ class InstanceTest(base.BaseTestCase):
         self.assertEqual("unknown", found.vm_state)
         self.assertIsNone(found.host)
         self.assertTrue(found.launched)
+        self.assertIsNone(found.launched_at)
         self.assertFalse(found.deleted or found.volume_backed)
 
     @ddt.data(
@@ -60,7 +61,10 @@ class InstanceTest(base.BaseTestCase):
     )
     @ddt.unpack
     def test_launched(self, raw: dict[str, Any], launched: bool) -> None:
-        self.assertIs(launched, instance(**raw).launched)
+        found = instance(**raw)
+        self.assertIs(launched, found.launched)
+        at = raw.get("OS-SRV-USG:launched_at")
+        self.assertEqual(facts.NOW if at else None, found.launched_at)
 
     @ddt.data(
         ({}, None),

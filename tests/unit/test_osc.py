@@ -11,61 +11,145 @@ from typing import Any
 import ddt
 from oslotest import base
 
+from mistral_hostrecovery import course
 from mistral_hostrecovery import history
-from mistral_hostrecovery import progress
 from mistral_hostrecovery.osc import asking
+from mistral_hostrecovery.osc import instances
 from mistral_hostrecovery.osc import stage
-from tests.unit import facts
 from tests.unit import osc
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def at(said: str | None, **more: Any) -> stage.Stage:
+def at(letters: Any, **more: Any) -> stage.Stage:
+    """Return a stage at which wait_for_state saw this last."""
     shown = {"state": "RUNNING", "output": None, **more}
-    runs = [{"output": {"result": {"again": said}}}] if said else []
-    return stage.of(osc.execution(**shown), (), runs)
+    said = {"again": "goes on", "course": letters, "notes": {}}
+    runs = [{"output": {"result": said}}]
+    return stage.of(osc.execution(**shown), (), runs, runs)
 
 
 @ddt.ddt
 class StageTest(base.BaseTestCase):
-    def test_reads_what_the_actions_say(self) -> None:
-        said = progress.tell(
-            "cmp1",
-            [],
-            progress.Facts(facts.NOW, {}, frozenset()),
-            progress.Rules(max_attempts=1, baseline=0),
-        )
-        self.assertEqual((0, 0, 0, 0), at(said).counts)
-
     @ddt.data(
-        (4, 0, 0, 0, "[" + " " * 30 + "]   0 % of 4 instances"),
-        (4, 4, 0, 0, "[" + "#" * 30 + "] 100 % of 4 instances"),
-        (3, 1, 1, 1, "[##########xxxxxxxxxx==========]  33 % of 3 instances"),
-        (0, 0, 0, 0, "[" + " " * 30 + "] 100 % of 0 instances"),
+        ("wwww", "[" + " " * 30 + "]   0 % of 4 instances"),
+        ("rrrr", "[" + "#" * 30 + "] 100 % of 4 instances"),
+        ("urf", "[##########xxxxxxxxxx==========]  33 % of 3 instances"),
+        ("", "[" + " " * 30 + "] 100 % of 0 instances"),
     )
     @ddt.unpack
-    def test_bar(
-        self, whole: int, done: int, busy: int, failed: int, wanted: str
-    ) -> None:
-        said = (
-            f"of {whole} instances of host cmp1, {done} are rebuilt, {busy}"
-            f" are under way, {failed} have failed so far"
-        )
-        self.assertEqual(wanted, stage.bar(at(said)))
+    def test_bar(self, letters: str, wanted: str) -> None:
+        self.assertEqual(wanted, stage.bar(at(letters)))
 
     def test_nothing_is_known_yet(self) -> None:
-        for said in (None, "waits for Nova", "of x instances"):
-            self.assertEqual("", stage.bar(at(said)))
-            self.assertIsNone(at(said).counts)
+        for letters in (None, 3, ["w"]):
+            self.assertEqual("", stage.bar(at(letters)))
+            self.assertIsNone(at(letters).counts)
+
+    def test_a_run_that_knows_nothing_hides_nothing(self) -> None:
+        """Nova did not answer: what was seen before still counts."""
+        runs = [
+            {"output": None},
+            {"output": {"result": {"again": "Nova does not answer"}}},
+            {"output": {"result": {"again": "goes on", "course": "ru"}}},
+        ]
+        running = osc.execution(state="RUNNING")
+        seen = stage.of(running, (), runs, runs)
+        self.assertEqual("Nova does not answer", seen.said)
+        self.assertEqual(course.Counts(2, 1, 1, 0), seen.counts)
 
     def test_garbage_is_shown_as_nothing(self) -> None:
         for output in (None, "{", "[]", '{"result": 1}', {"result": "x"}, 3):
-            self.assertIsNone(stage.of({}, [{}], [{"output": output}]).said)
+            runs = [{"output": output}]
+            seen = stage.of({}, [{}], runs, runs)
+            self.assertIsNone(seen.said)
+            self.assertIsNone(seen.course)
 
     def test_running_is_no_failure(self) -> None:
         found = history.of(osc.execution(state="RUNNING"))
         self.assertEqual(stage.FINE, stage.code(found))
+
+
+class ScreenTest(base.BaseTestCase):
+    """1,000 instances on a terminal of 80 columns and 24 rows."""
+
+    def draw(
+        self, letters: str, columns: int = 80, rows: int = 24, **notes: str
+    ) -> list[str]:
+        verdicts = [
+            {"instance": f"i{n}", "name": f"web-{n}", "recover": True}
+            for n in range(len(letters))
+        ]
+        lines = instances.going(verdicts, course.Course(letters, notes))
+        return stage.screen(at(letters), lines, columns, rows)
+
+    def test_it_fits_into_any_terminal(self) -> None:
+        for count, columns, rows in itertools.product(
+            (0, 1, 5, 1000), (20, 80), range(2, 40)
+        ):
+            drawn = self.draw("w" * count, columns, rows)
+            self.assertLess(len(drawn), rows)
+            self.assertLessEqual(max(map(len, drawn)), columns)
+
+    def test_what_may_need_somebody_is_first(self) -> None:
+        drawn = self.draw("rwuf" * 250, i3="attempt 1 of 3 failed: no room")
+        shown = [line for line in drawn if line.startswith("  web-")]
+        self.assertEqual(
+            "  web-3     failed         1  attempt 1 of 3 failed: no room",
+            shown[0],
+        )
+        (more,) = [line for line in drawn if line.startswith("  and ")]
+        hidden = 1000 - len(shown)
+        self.assertEqual(
+            f"  and {hidden} more: {250 - len(shown)} failed, 250 under way,"
+            " 250 waiting, 250 rebuilt",
+            more,
+        )
+
+    def test_order(self) -> None:
+        drawn = self.draw("rwuf")
+        shown = [line.split() for line in drawn if line.startswith("  web-")]
+        self.assertEqual(
+            ["failed", "under", "waiting", "rebuilt"],
+            [words[1] for words in shown],
+        )
+
+    def test_more_letters_than_instances_and_fewer(self) -> None:
+        verdicts = [
+            {"name": "a", "recover": True},
+            {"name": "left", "recover": False},
+            {"name": "b", "recover": True},
+        ]
+        for letters in ("", "r", "rrrr"):
+            seen = course.Course(letters)
+            names = {one.name for one in instances.going(verdicts, seen)}
+            self.assertEqual({"a", "b"}, names)
+
+    def test_outcomes(self) -> None:
+        told = instances.ended(
+            [
+                osc.outcome("a", "recovered", destination="cmp3"),
+                osc.outcome("b", "of a later version"),
+                osc.outcome("c", "failed"),
+                osc.outcome("d", "left"),
+            ]
+        )
+        self.assertEqual(
+            [
+                ("c", "reason of c"),
+                ("b", "reason of b"),
+                ("d", "reason of d"),
+                ("a", "on cmp3"),
+            ],
+            [(one.name, one.note) for one in told],
+        )
+
+    def test_no_text_moves_the_cursor(self) -> None:
+        verdict = {"instance": "i", "name": "a\x1b[2J", "recover": True}
+        seen = course.Course("f", {"i": "b\x1b]0;\x07\n"})
+        lines = instances.going([verdict], seen)
+        drawn = stage.screen(at("f"), lines, 80, 24)
+        self.assertTrue(all(line.isprintable() for line in drawn), drawn)
 
 
 class AskingTest(base.BaseTestCase):

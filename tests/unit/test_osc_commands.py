@@ -102,7 +102,7 @@ class ShowTest(osc.ShellCase):
         self.serve_tasks(
             ("evacuate", "SUCCESS"), ("wait_for_state", "DELAYED")
         )
-        self.serve_runs(None, TOLD)
+        self.serve_runs(None, TOLD, course="rruf", notes={})
         shown = self.read("show", osc.ID)
         self.assertEqual("wait for Nova", shown["step"])
         self.assertEqual(
@@ -113,6 +113,13 @@ class ShowTest(osc.ShellCase):
             ),
         )
         self.assertEqual(3, len(self.asked()))
+
+    def test_numbers_stay_while_more_is_asked(self) -> None:
+        self.serve_execution(osc.execution(**RUNNING))
+        self.serve_tasks(("wait_for_state", "SUCCESS"), ("evacuate", "IDLE"))
+        self.serve_runs(TOLD, course="rruf", notes={})
+        self.assertEqual(2, self.read("show", osc.ID)["rebuilt"])
+        self.assertEqual(4, len(self.asked()))
 
     def test_paused(self) -> None:
         self.serve_execution(
@@ -172,8 +179,11 @@ class WatchTest(osc.ShellCase):
             osc.execution(**RUNNING),
             osc.execution(report=told),
         )
-        self.serve_tasks(("wait_for_state", "RUNNING"))
-        self.serve_runs(TOLD)
+        self.serve_tasks(
+            ("plan_recovery", "SUCCESS"), ("wait_for_state", "RUNNING")
+        )
+        self.serve_plan("t0", "a", "b", "c", "d")
+        self.serve_runs(TOLD, course="rufr", notes={"id-of-b": "to cmp2"})
 
     def test_lines(self) -> None:
         self.assertEqual(
@@ -181,15 +191,31 @@ class WatchTest(osc.ShellCase):
             "SUCCESS: host cmp1 is told about\n",
             self.fine("watch", osc.ID, "--interval", "1"),
         )
+        self.assertNotIn("GET /tasks/t0", self.asked())
 
     def test_terminal(self) -> None:
         self.terminal = True
         out = self.fine("watch", osc.ID)
-        self.assertIn("of host cmp1, since 2030-01-01 12:00:00 UTC", out)
-        self.assertIn("12:00:00  RUNNING    wait for Nova", out)
-        self.assertIn("50 % of 4 instances", out)
-        self.assertIn("100 % of 1 instances", out)
-        self.assertIn("\x1b[6A\x1b[J", out)
+        before, drawn, ended = out.partition("\x1b[14A\x1b[J")
+        self.assertTrue(drawn, out)
+        self.assertIn("of host cmp1, since 2030-01-01 12:00:00 UTC", before)
+        self.assertIn("12:00:01  RUNNING    wait for Nova", before)
+        self.assertIn(
+            "  Instance  State       Wave\n"
+            "  c         failed         1\n"
+            "  b         under way      1  to cmp2\n"
+            "  a         rebuilt        1\n"
+            "  d         rebuilt        1\n",
+            before,
+        )
+        self.assertIn("50 % of 4 instances", before)
+        self.assertIn("  a         recovered", ended)
+        self.assertIn("100 % of 1 instances", ended)
+
+    def test_the_plan_is_read_once(self) -> None:
+        self.terminal = True
+        self.fine("watch", osc.ID)
+        self.assertEqual(1, self.asked().count("GET /tasks/t0"))
 
 
 class ReportTest(osc.ShellCase):

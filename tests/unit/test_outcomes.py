@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What became of an instance, now that nothing more is done."""
 
+import dataclasses
 from typing import Any
 
 import ddt
 from oslotest import base
 
+from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 from mistral_hostrecovery import outcomes
 from mistral_hostrecovery import progress
@@ -70,6 +72,41 @@ class ConcludeTest(base.BaseTestCase):
         second = ours("done", id=OUR_ID + 1, destination="c4")
         outcome = self.conclude(away(), second, first)
         self.assertEqual("2030-01-01T11:59:00+00:00", outcome.requested_at)
+        self.assertEqual("2030-01-01T12:00:00+00:00", outcome.accepted_at)
+
+    def test_one_attempt_was_accepted_when_it_was_requested(self) -> None:
+        self.assertIsNone(self.conclude(away(), ours("done")).accepted_at)
+
+    @ddt.data((None, None), (-900, None), (0, 0), (20, 20), (28, None))
+    @ddt.unpack
+    def test_rebuilt_is_when_its_new_host_had_launched_it(
+        self, launched: float | None, wanted: float | None
+    ) -> None:
+        """Before Nova took the evacuation it was on the old host.
+
+        And what is rebuilt when it is back takes no room in the report.
+        """
+        at = None if launched is None else facts.at(launched)
+        record = ours("done", destination="c4", updated_at=facts.at(30))
+        outcome = self.conclude(away(launched_at=at), record)
+        self.assertEqual(
+            None if wanted is None else clock.stamp(facts.at(wanted)),
+            outcome.rebuilt_at,
+        )
+
+    def test_what_is_started_later_is_not_back_before(self) -> None:
+        record = ours("done", destination="c4", updated_at=facts.at(30))
+        told = Memory(acts={"web": (1, facts.at(90))})
+        for start, wanted in ((None, 30), (2, 90)):
+            outcome = outcomes.conclude(
+                facts.verdict(start=start),
+                away(),
+                known(record, memory=told),
+                dataclasses.replace(facts.RULES, wave=2),
+            )
+            self.assertEqual(
+                clock.stamp(facts.at(wanted)), outcome.recovered_at
+            )
 
     def test_moved_by_somebody_else_has_no_times(self) -> None:
         outcome = self.conclude(away(host="c7"))

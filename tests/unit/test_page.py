@@ -7,6 +7,7 @@ import hashlib
 import html.parser
 import json
 import re
+import shlex
 from typing import Any
 
 import ddt
@@ -201,7 +202,8 @@ class PageTest(base.BaseTestCase):
                 strategies.sampled_from(
                     [
                         *("name", "outcome", "wave", "destination"),
-                        *("requested_at", "recovered_at", "reason"),
+                        *("requested_at", "accepted_at", "rebuilt_at"),
+                        *("recovered_at", "reason"),
                     ]
                 ),
                 test_history.JSON | strategies.just("recovered"),
@@ -253,14 +255,24 @@ class AdviceTest(base.BaseTestCase):
         gate = {"gate": "storm", "state": "closed", "action": "refuse"}
         told = self.steps(("left", "x"), state="refused", gates=[gate])
         self.assertIn("see gate storm", told)
-        self.assertNotIn("return_host", told)
+        self.assertNotIn("recovery return", told)
 
     def test_what_may_show_up(self) -> None:
         self.assertIn("may still show up", self.steps(settled=False))
         self.assertNotIn("may still show up", self.steps(settled=True))
 
     def test_the_host_is_given_back(self) -> None:
-        self.assertIn("host_recovery.return_host", self.steps())
+        for name in ("c1", "c 1"):
+            self.assertIn(
+                f"`openstack host recovery return {shlex.quote(name)}`",
+                self.steps(host=name),
+            )
+        self.assertIn("recovery return HOST`", self.steps(host=None))
+
+    def test_after_a_dry_run(self) -> None:
+        self.assertIn(
+            "`openstack host recovery start c1`", self.steps(state="planned")
+        )
 
     def test_many_names_are_cut(self) -> None:
         told = self.steps(*[("failed", "x")] * 9)
@@ -304,6 +316,62 @@ class TimelineTest(base.BaseTestCase):
         marks = timeline.Axis(begin, end).marks()
         self.assertEqual(0, marks[0])
         self.assertLessEqual(len(marks), 6)
+
+
+class ChartTest(base.BaseTestCase):
+    def drawn(self, *without: str, **more: Any) -> tuple[str, list[str]]:
+        """Return what the bar of an instance says, and its parts."""
+        one = {
+            "name": "web-1",
+            "outcome": "recovered",
+            "wave": 1,
+            "requested_at": "2030-01-31T03:12:12+00:00",
+            "accepted_at": "2030-01-31T03:12:40+00:00",
+            "rebuilt_at": "2030-01-31T03:12:47+00:00",
+            "recovered_at": "2030-01-31T03:12:52+00:00",
+            **more,
+        }
+        told = {k: v for k, v in one.items() if k not in without}
+        report = {"ended_at": "2030-01-31T03:13:00+00:00", "outcomes": [told]}
+        found = Page(page.html(report))
+        (said,) = [
+            str(attributes["aria-label"])
+            for tag, attributes in found.tags
+            if tag == "svg"
+            and "aria-label" in attributes
+            and "from" not in str(attributes["aria-label"])
+        ]
+        parts = re.search(
+            f'aria-label="{re.escape(said)}".*?</svg>', page.html(report)
+        )
+        assert parts is not None
+        return said, re.findall(r'class="((?:part|bar) \w+)"', parts[0])
+
+    def test_four_moments(self) -> None:
+        said, parts = self.drawn()
+        self.assertEqual(
+            "requested 03:12:12, accepted 03:12:40, rebuilt 03:12:47, back"
+            " 03:12:52",
+            said,
+        )
+        self.assertEqual(["part before", "bar recovered", "part after"], parts)
+
+    def test_of_an_earlier_version(self) -> None:
+        said, parts = self.drawn("accepted_at", "rebuilt_at")
+        self.assertEqual("requested 03:12:12, back 03:12:52", said)
+        self.assertEqual(["bar recovered"], parts)
+
+    def test_failed(self) -> None:
+        said, parts = self.drawn(
+            "accepted_at", "rebuilt_at", "recovered_at", outcome="failed"
+        )
+        self.assertEqual("requested 03:12:12, failed, end not known", said)
+        self.assertEqual(["bar failed"], parts)
+
+    def test_clocks_that_differ(self) -> None:
+        late = "2030-01-31T03:12:59+00:00"
+        _, parts = self.drawn(accepted_at=late, rebuilt_at=late)
+        self.assertEqual(["part before", "bar recovered"], parts)
 
 
 class MarkupTest(base.BaseTestCase):

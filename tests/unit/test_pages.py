@@ -28,6 +28,13 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.rst")),
 ]
 
+#: One for each thing that can go wrong.
+FAULTS = [
+    path
+    for path in sorted((ROOT / "docs" / "faults").glob("*.rst"))
+    if path.stem != "index"
+]
+
 #: Errors whose text an operator reads.
 RAISED = re.compile(
     r"(errors\.\w+|argparse\.ArgumentTypeError|reconciliation\.OutOfTime)$"
@@ -126,9 +133,22 @@ def sentences() -> Iterator[tuple[str, str]]:
                         yield path.stem, told
 
 
-class TestMessages(base.BaseTestCase):
+class TestFaults(base.BaseTestCase):
+    def test_each_page_says_what_is_seen_and_what_to_do(self) -> None:
+        for path in FAULTS:
+            page = path.read_text()
+            terms = re.findall(r"^([A-Z]\w+)\n    \S", page, re.MULTILINE)
+            self.assertEqual("Seen", terms[0], path.name)
+            self.assertIn("Do", terms, path.name)
+            self.assertLess(page.count("\n"), 80, path.name)
+
+    def test_each_page_is_listed_once(self) -> None:
+        index = (ROOT / "docs" / "faults" / "index.rst").read_text()
+        listed = re.findall(r"^   ([a-z-]+)$", index, re.MULTILINE)
+        self.assertEqual(sorted(path.stem for path in FAULTS), sorted(listed))
+
     def test_each_sentence_is_described(self) -> None:
-        page = (ROOT / "docs" / "messages.rst").read_text()
+        page = "\n".join(path.read_text() for path in FAULTS)
         terms = [
             term
             for line in re.findall(r"^(``.*``)\n    \S", page, re.MULTILINE)
@@ -232,6 +252,38 @@ class TestCommands(base.BaseTestCase):
                     seen += 1
         self.assertGreaterEqual(seen, 3)
 
+    def test_commands_of_openstackclient_exist(self) -> None:
+        """Also those that a sentence of the code tells an operator to type."""
+        parser = configparser.ConfigParser()
+        parser.read(ROOT / "setup.cfg")
+        listed = parser["options.entry_points"]["openstack.host_recovery.v1"]
+        known = set(re.findall(r"(?m)^host_recovery_(\w+)", listed))
+        options = {
+            option
+            for file in (PACKAGE / "osc").glob("*.py")
+            for option in re.findall(r'"(--?[a-z-]+)"', file.read_text())
+        } | {"-f"}
+        seen = set()
+        for page in [*PAGES, *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.yaml")]:
+            # A sentence of the code goes on in the next literal, one of a
+            # page in the next line, a command only after a backslash.
+            words = re.sub(r'"\s*f?"|\\\n', "", page.read_text())
+            words = re.sub(r"openstack\s+host\s+recovery\s+", "! ", words)
+            for command in re.findall(r"! ([^`'.,:\n]+)", words):
+                name, *rest = command.split()[:8]
+                if name.isalpha() and name.islower():
+                    seen.add(name)
+                    self.assertIn(name, known, (page.name, command))
+                for word in (each.strip("[]") for each in rest):
+                    if word.startswith("-"):
+                        self.assertIn(word, options, (page.name, command))
+        self.assertEqual(known, seen)
+
+    def test_sentences_name_the_new_commands(self) -> None:
+        for page in PACKAGE.rglob("*.py"):
+            found = re.findall(r"`mistral [a-z-]+", page.read_text())
+            self.assertEqual([], found, page.name)
+
     def test_environments_of_tox_exist(self) -> None:
         parser = configparser.ConfigParser()
         parser.read(ROOT / "tox.ini")
@@ -271,7 +323,7 @@ class TestCommands(base.BaseTestCase):
                 re.DOTALL,
             )
         ]
-        self.assertGreaterEqual(len(requests), 8)
+        self.assertGreaterEqual(len(requests), 7)
         for workflow, written in requests:
             request = json.loads(written)
             inputs = {

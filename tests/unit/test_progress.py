@@ -614,20 +614,6 @@ class WorthALookTest(base.BaseTestCase):
         self.assertFalse(self.look(stuck))
         self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
 
-    @ddt.data(("accepted", 1, 0, 0), ("done", 0, 1, 0), ("error", 0, 0, 1))
-    @ddt.unpack
-    def test_tell_counts(
-        self, status: str, busy: int, done: int, failed: int
-    ) -> None:
-        told = progress.tell(
-            "c1", [facts.verdict()], known(ours(status)), facts.RULES
-        )
-        self.assertEqual(
-            f"of 1 instances of host c1, {done} are rebuilt, {busy} are under"
-            f" way, {failed} have failed so far",
-            told,
-        )
-
 
 class NeedsALookTest(base.BaseTestCase):
     def look(self, wanted: model.Verdict, *records: model.Migration) -> bool:

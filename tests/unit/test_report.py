@@ -157,6 +157,8 @@ class SizeTest(base.BaseTestCase):
                 reason=concluded.reason,
                 destination=concluded.destination,
                 requested_at=concluded.requested_at,
+                accepted_at=concluded.accepted_at,
+                rebuilt_at=concluded.rebuilt_at,
                 recovered_at=concluded.recovered_at,
             )
             for number in range(1000)
@@ -170,9 +172,29 @@ class SizeTest(base.BaseTestCase):
 
     def test_recovered(self) -> None:
         place = progress.Place(
-            False, facts.instance(host="compute-017.example.org")
+            False,
+            facts.instance(
+                host="compute-017.example.org", launched_at=facts.at(20)
+            ),
         )
-        self.assertLessEqual(self.size(place, self.record("done")), BYTES)
+        self.assertLessEqual(
+            self.size(place, self.record("done", updated_at=facts.at(21))),
+            BYTES,
+        )
+
+    def test_stopped_again_after_a_second_attempt(self) -> None:
+        """The most that there is to say; such instances are few."""
+        seen = facts.instance(
+            host="compute-017.example.org", launched_at=facts.at(20)
+        )
+        records = [
+            self.record(
+                "done", id=facts.BASELINE + 2, updated_at=facts.at(30)
+            ),
+            self.record("error"),
+        ]
+        size = self.size(progress.Place(False, seen), *records)
+        self.assertLessEqual(size, BYTES + 100)
 
     def test_failed_in_nova(self) -> None:
         fault = (
