@@ -24,7 +24,9 @@ import sys
 import tempfile
 import time
 from typing import Any
+import uuid
 
+from keystoneauth1 import adapter
 from mistralclient.api import client as mistral_client
 
 from benchmarks import scale_summary
@@ -33,7 +35,9 @@ from benchmarks import tight
 from benchmarks import watch
 from lab import layout
 from lab import mistral
+from mistral_hostrecovery import errors
 from mistral_hostrecovery import policy
+from mistral_hostrecovery import trigger
 from tests.chaos import results
 from tests.scenarios import WORKBOOK
 
@@ -95,6 +99,14 @@ class Bench:
         self.mistral = mistral_client.client(
             mistral_url=self.lab.endpoint("mistral"),
             session=self.lab.session("mistral", "service"),
+        )
+        self.trigger = trigger.Mistral(
+            adapter.Adapter(
+                self.lab.session("mistral", "service"),
+                service_type="workflow",
+                endpoint_override=self.lab.endpoint("mistral"),
+            ),
+            "the credentials of the benchmark",
         )
         self.mistral.workbooks.create(WORKBOOK.read_text())
 
@@ -183,16 +195,25 @@ class Bench:
             settings["max_in_flight"] = case.in_flight
 
         def ask(number: int) -> str:
-            created = self.mistral.executions.create(
-                "host_recovery.recover",
-                workflow_input={
-                    "search_opts": {"host": self.nova.fail(number)},
-                    "on_shared_storage": True,
-                    "fenced": True,
-                    "policy": settings,
-                },
-            )
-            return str(created.id)
+            host = self.nova.fail(number)
+            asked = {
+                "search_opts": {"host": host},
+                "on_shared_storage": True,
+                "fenced": True,
+                "policy": settings,
+            }
+            execution = str(uuid.uuid4())
+            while True:
+                # As the agent does: the id makes a repetition harmless.
+                try:
+                    self.trigger.start(
+                        execution, "host_recovery.recover", asked
+                    )
+                except errors.Unavailable as exc:
+                    print(exc, flush=True)
+                    time.sleep(2)
+                else:
+                    return execution
 
         asked = list(self._each(case, ask))
         deadline = time.monotonic() + PATIENCE
