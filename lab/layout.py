@@ -74,6 +74,10 @@ class Run:
     def logs(self) -> Path:
         return self.path / "log"
 
+    def requests(self, name: str) -> Path:
+        """A line for each request that an OpenStack API was sent."""
+        return self.logs / f"{name}-requests.log"
+
     @property
     def processes(self) -> Path:
         return self.path / "processes"
