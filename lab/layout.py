@@ -54,9 +54,11 @@ def digest(*parts: str | bytes) -> str:
     return whole.hexdigest()[:16]
 
 
-def environment_key() -> str:
+def environment_key(
+    requirements: Path = REQUIREMENTS, constraints: Path = CONSTRAINTS
+) -> str:
     return digest(
-        REQUIREMENTS.read_bytes(), CONSTRAINTS.read_bytes(), sys.version
+        requirements.read_bytes(), constraints.read_bytes(), sys.version
     )
 
 

@@ -3,19 +3,26 @@
 """``python -m benchmarks.recovery run RESULTS``, as root."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 import sys
 import time
 import traceback
+from typing import Any
 
+from benchmarks.recovery import catalogue
 from benchmarks.recovery import environment
+from benchmarks.recovery import masakari
 from benchmarks.recovery import results
 from benchmarks.recovery import runs
 from benchmarks.recovery import stage
 from lab import cloud
 from lab import install
 
-TOOLS = ("limit", "named", "ours", "host-evacuate", "host-evacuate-best")
+KILLED = ("ours", "masakari-best")
+
+Key = dict[str, Any]
+Measure = Callable[[stage.Stage, str, int], dict[str, Any]]
 
 
 def say(line: str) -> None:
@@ -24,70 +31,71 @@ def say(line: str) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Each tool once per round and size; what is there is not run again."""
+    return _all(arguments, "recovery", runs.measure)
+
+
+def kill(arguments: argparse.Namespace) -> int:
+    """The same, with the tools' processes killed in the middle."""
+    return _all(arguments, "kill", runs.kill)
+
+
+def _all(arguments: argparse.Namespace, kind: str, measure: Measure) -> int:
     file = arguments.results
-    described = environment.describe(install.ensure_venv(say))
+    venvs = [install.ensure_venv(say)]
+    if any(name.startswith("masakari") for name in arguments.tools):
+        venvs.append(masakari.ensure_venv())
+    described = environment.describe(*venvs)
     results.append(file, {"kind": "environment", **described})
-    failed = 0
+    broken = 0
     for size in arguments.sizes:
         for turn in range(arguments.runs):
-            failed += _round(file, arguments.tools, size, turn)
-    return 1 if failed else 0
+            known = results.read(file)
+            keys = [
+                {"kind": kind, "tool": name, "size": size, "round": turn}
+                for name in results.order(arguments.tools, turn)
+            ]
+            todo = [key for key in keys if not results.is_done(known, key)]
+            broken += _round(file, todo, measure)
+    return 1 if broken else 0
 
 
-def _round(file: Path, tools: list[str], size: int, turn: int) -> int:
-    """In one lab, unless something breaks: how many runs could not be made.
+def _round(file: Path, todo: list[Key], measure: Measure) -> int:
+    """In one lab, unless something breaks: how many runs did.
 
     What breaks may leave the lab in any state, so it ends, and the next run
-    has a new one.
+    has a new one. What is killed does as well.
     """
-    failed = 0
-    todo = [
-        name
-        for name in results.order(tools, turn)
-        if not results.is_done(
-            results.read(file),
-            kind="recovery",
-            tool=name,
-            size=size,
-            round=turn,
-        )
-    ]
+    broken = 0
     while todo:
         with cloud.Lab(say) as lab:
             try:
                 prepared = stage.Stage(lab)
                 while todo:
-                    name = todo.pop(0)
-                    _run(file, prepared, name, size, turn)
+                    key = todo.pop(0)
+                    _run(file, prepared, key, measure)
+                    if key["kind"] == "kill":
+                        break
                     if todo:
                         prepared.restore()
             except Exception as error:
                 traceback.print_exc()
-                failed += 1
-                results.append(
-                    file,
-                    {
-                        "kind": "broken",
-                        "tool": name,
-                        "size": size,
-                        "round": turn,
-                        "error": f"{type(error).__name__}: {error}",
-                    },
-                )
-    return failed
+                broken += 1
+                said = f"{type(error).__name__}: {error}"
+                results.append(file, key | {"kind": "broken", "error": said})
+    return broken
 
 
 def _run(
-    file: Path, prepared: stage.Stage, name: str, size: int, turn: int
+    file: Path, prepared: stage.Stage, key: Key, measure: Measure
 ) -> None:
-    say(f"{name} recovers {size} instances, round {turn + 1}")
-    key = {"kind": "recovery", "tool": name, "size": size, "round": turn}
-    measured = runs.measure(prepared, name, size)
+    size = key["size"]
+    say(f"{key['tool']}: {size} instances, round {key['round'] + 1}")
+    measured = measure(prepared, key["tool"], size)
     results.append(file, key | measured)
     back = measured["back"]
-    last = f"{back[-1]:.1f} s" if len(back) == size else "never"
+    last = f"after {back[-1]:.1f} s" if len(back) == size else "never"
     say(
-        f"  last one back: {last}; done: {measured['end']:.1f} s;"
+        f"  all back: {last}; done: {measured['end']} s; on"
         f" {measured['spread']}"
     )
 
@@ -105,12 +113,16 @@ def main() -> int:
         prog="python -m benchmarks.recovery", description=__doc__
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("run", help="measure, and add to the file")
-    one.add_argument("results", type=Path, metavar="RESULTS")
-    one.add_argument("--sizes", type=numbers, default=[10, 50, 150])
-    one.add_argument("--runs", type=int, default=5)
-    one.add_argument("--tools", type=names, default=list(TOOLS))
-    one.set_defaults(run=run)
+    for name, function, chosen, sizes, words in (
+        ("run", run, catalogue.ALL, [10, 50, 150], "measure the tools"),
+        ("kill", kill, KILLED, [30], "kill the tools in the middle"),
+    ):
+        one = commands.add_parser(name, help=words)
+        one.add_argument("results", type=Path, metavar="RESULTS")
+        one.add_argument("--sizes", type=numbers, default=sizes)
+        one.add_argument("--runs", type=int, default=5)
+        one.add_argument("--tools", type=names, default=list(chosen))
+        one.set_defaults(run=function)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 

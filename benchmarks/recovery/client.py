@@ -105,9 +105,7 @@ def main() -> None:
     refused: list[str] = []
     if not arguments.wait_only:
         listed = instances(nova, arguments.host)
-        refused = ask(
-            nova, listed, arguments.threads, arguments.destinations
-        )
+        refused = ask(nova, listed, arguments.threads, arguments.destinations)
     asked_at = time.time()
     states = wait(
         nova,
@@ -121,8 +119,10 @@ def main() -> None:
         "ended_at": time.time(),
         "refused": refused,
         "migrations": states,
-        "cpu": used.ru_utime + used.ru_stime
-        - before.ru_utime - before.ru_stime,
+        "cpu": used.ru_utime
+        + used.ru_stime
+        - before.ru_utime
+        - before.ru_stime,
         "memory": used.ru_maxrss // 1024,
     }
     print(json.dumps(result), flush=True)

@@ -43,7 +43,9 @@ def describe(*venvs: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "linux": platform.release(),
         "mariadb": _said(database.SERVER, "--version").split()[2],
-        "commit": _said("git", "-C", str(layout.CHECKOUT), "rev-parse", "HEAD"),
+        "commit": _said(
+            "git", "-C", str(layout.CHECKOUT), "rev-parse", "HEAD"
+        ),
         **{name: versions[name] for name in PACKAGES if name in versions},
     }
 

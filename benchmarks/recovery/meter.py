@@ -54,8 +54,7 @@ def requests(
 ) -> dict[str, dict[str, int]]:
     """How often each API was asked, by method, path and who asked."""
     return {
-        api: count(run.requests(api).read_text(), began, ended)
-        for api in APIS
+        api: count(run.requests(api).read_text(), began, ended) for api in APIS
     }
 
 

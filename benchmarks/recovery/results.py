@@ -22,7 +22,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def is_done(known: list[dict[str, Any]], **wanted: Any) -> bool:
+def is_done(known: list[dict[str, Any]], wanted: Mapping[str, Any]) -> bool:
     return any(
         all(one.get(name) == wanted[name] for name in KEY) for one in known
     )

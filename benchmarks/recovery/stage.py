@@ -43,17 +43,19 @@ class Stage:
         )
         self.database = connect()
         self._count_transactions()
-        self._image = lab.session().get(
-            "/v2/images", endpoint_filter={"service_type": "image"}
-        ).json()["images"][0]["id"]
+        self._image = (
+            lab.session()
+            .get("/v2/images", endpoint_filter={"service_type": "image"})
+            .json()["images"][0]["id"]
+        )
         (self._flavor,) = (
             one["id"]
             for one in self.nova.get("/flavors").json()["flavors"]
             if one["name"] == "m1.tiny"
         )
-        self.mistral().workbooks.create(WORKBOOK.read_text())
         for host in lab.hosts:
             lab.control(host, shared=True)
+        self._warm_up()
 
     def _count_transactions(self) -> None:
         self.query("SET GLOBAL userstat = 1")
@@ -70,6 +72,27 @@ class Stage:
             self.lab.kill(name)
             self.lab.start(name)
         self.wait_for_mistral()
+
+    def _warm_up(self) -> None:
+        """A plan of a recovery, so that no process serves for the first time.
+
+        Nova is warm once the instances have been made.
+        """
+        mistral = self.mistral()
+        mistral.workbooks.create(WORKBOOK.read_text())
+        request = {
+            "search_opts": {"host": FAILED},
+            "on_shared_storage": True,
+            "dry_run": True,
+        }
+        started = mistral.executions.create(
+            "host_recovery.recover", workflow_input=request
+        )
+        wait(
+            lambda: mistral.executions.get(started.id).state == "SUCCESS",
+            "Mistral has made a plan",
+        )
+        mistral.executions.delete(started.id, force=True)
 
     def wait_for_mistral(self) -> None:
         """Until its API, engine and executors answer."""
@@ -92,10 +115,10 @@ class Stage:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
-    def boot(self, size: int) -> list[str]:
+    def boot(self, size: int) -> None:
         """So many instances, active on the host that is to fail."""
 
-        def one(number: int) -> str:
+        def one(number: int) -> None:
             body = {
                 "name": f"instance-{number}",
                 "flavorRef": self._flavor,
@@ -103,26 +126,40 @@ class Stage:
                 "networks": "none",
                 "host": FAILED,
             }
-            answer = self.nova.post("/servers", json={"server": body}).json()
-            return str(answer["server"]["id"])
+            self.nova.post("/servers", json={"server": body})
 
         with futures.ThreadPoolExecutor(THREADS) as pool:
-            made = list(pool.map(one, range(size)))
+            list(pool.map(one, range(size)))
 
         def active() -> bool:
             states = [one["vm_state"] for one in self.instances()]
-            if "error" in states:
-                raise RuntimeError("An instance could not be made.")
+            if "error" in states or self._homeless():
+                raise RuntimeError("Nova could not make all instances.")
             return states == ["active"] * size
 
         wait(active, f"{size} instances are active", SECONDS + size)
-        return made
+
+    def _homeless(self) -> bool:
+        """Whether the scheduler has found no host for one."""
+        return bool(
+            self.query(
+                "SELECT uuid FROM nova_cell0.instances WHERE deleted = 0"
+            )
+        )
 
     def instances(self) -> list[dict[str, Any]]:
         return self.query(
             "SELECT uuid, host, vm_state, task_state"
             " FROM nova_cell1.instances WHERE deleted = 0"
         )
+
+    def locked(self) -> list[str]:
+        """Instances that a tool has locked, and not unlocked."""
+        found = self.query(
+            "SELECT uuid FROM nova_cell1.instances"
+            " WHERE deleted = 0 AND locked = 1"
+        )
+        return [one["uuid"] for one in found]
 
     def strike(self) -> None:
         """The host loses its power, and Nova is told so."""
@@ -134,10 +171,14 @@ class Stage:
         self.lab.power_on(FAILED)
         wait(self._unforced, f"{FAILED} may be up again")
         self._service(status="enabled")
-        self.lab.wait_for_hosts(FAILED)
+        self.lab.wait_for_hosts(seconds=SECONDS)
+        # Masakari locks what it recovers, until it has.
+        for instance in self.locked():
+            path = f"/servers/{instance}/action"
+            self.nova.post(path, json={"unlock": None})
         listed = [one["uuid"] for one in self.instances()]
         with futures.ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(self._delete, listed))
+            list(pool.map(lambda i: self.nova.delete(f"/servers/{i}"), listed))
         wait(
             lambda: not self.instances(),
             "no instance is left",
@@ -167,11 +208,6 @@ class Stage:
         mistral = self.mistral()
         for execution in mistral.executions.list():
             mistral.executions.delete(execution.id, force=True)
-
-    def _delete(self, instance: str) -> None:
-        # Masakari locks what it recovers, and its engine may have died.
-        self.nova.post(f"/servers/{instance}/action", json={"unlock": None})
-        self.nova.delete(f"/servers/{instance}")
 
     def _service(self, **changes: Any) -> None:
         path = f"/os-services?binary=nova-compute&host={FAILED}"

@@ -4,7 +4,6 @@
 
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -181,18 +180,3 @@ def answer(process: "subprocess.Popen[str]") -> dict[str, Any]:
         raise RuntimeError("The client failed.")
     found: dict[str, Any] = json.loads(told)
     return found
-
-
-def make(name: str, cloud: stage.Stage, size: int) -> Tool:
-    """The tool of this name."""
-    found = re.fullmatch(r"(limit|named)(?:-(\d+))?", name)
-    if found:
-        threads = int(found[2] or THREADS)
-        return Client(cloud, size, threads, named=found[1] == "named")
-    if name == "ours":
-        return Ours(cloud, size)
-    if name == "host-evacuate":
-        return HostEvacuate(cloud, size)
-    if name == "host-evacuate-best":
-        return HostEvacuate(cloud, size, stage.VERSION)
-    raise ValueError(f"There is no tool {name}.")
