@@ -16,9 +16,12 @@ from benchmarks.recovery import masakari
 from benchmarks.recovery import results
 from benchmarks.recovery import runs
 from benchmarks.recovery import stage
+from benchmarks.recovery import summary
 from lab import cloud
 from lab import install
 
+#: So often a round may need a new lab because something broke.
+BROKEN = 10
 KILLED = ("ours", "masakari-best")
 
 Key = dict[str, Any]
@@ -67,8 +70,9 @@ def _round(file: Path, todo: list[Key], measure: Measure) -> int:
     """
     broken = 0
     while todo:
-        with cloud.Lab(say) as lab:
-            try:
+        key = todo[0]
+        try:
+            with cloud.Lab(say) as lab:
                 prepared = stage.Stage(lab)
                 while todo:
                     key = todo.pop(0)
@@ -77,11 +81,13 @@ def _round(file: Path, todo: list[Key], measure: Measure) -> int:
                         break
                     if todo:
                         prepared.restore()
-            except Exception as error:
-                traceback.print_exc()
-                broken += 1
-                said = f"{type(error).__name__}: {error}"
-                results.append(file, key | {"kind": "broken", "error": said})
+        except Exception as error:
+            traceback.print_exc()
+            broken += 1
+            said = f"{type(error).__name__}: {error}"
+            results.append(file, key | {"kind": "broken", "error": said})
+            if broken > BROKEN:
+                raise
     return broken
 
 
@@ -98,6 +104,12 @@ def _run(
         f"  all back: {last}; done: {measured['end']} s; on"
         f" {measured['spread']}"
     )
+
+
+def summarise(arguments: argparse.Namespace) -> int:
+    """The tables of docs/benchmarks_table.inc."""
+    print(summary.told(results.read(arguments.results)))
+    return 0
 
 
 def numbers(text: str) -> list[int]:
@@ -123,6 +135,9 @@ def main() -> int:
         one.add_argument("--runs", type=int, default=5)
         one.add_argument("--tools", type=names, default=list(chosen))
         one.set_defaults(run=function)
+    one = commands.add_parser("summary", help="print the tables")
+    one.add_argument("results", type=Path, metavar="RESULTS")
+    one.set_defaults(run=summarise)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 

@@ -75,6 +75,7 @@ def _recover(
         "cpu_by_process": used,
         # of everybody on this machine, to see whether others disturbed
         "cpu_of_machine": round(busy, 2),
+        "cores": len(os.sched_getaffinity(0)),
         "load_before": load,
         "told": told,
     }
