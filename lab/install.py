@@ -83,7 +83,9 @@ def ensure_venv(
     """
     base = layout.CACHE
     base.mkdir(parents=True, exist_ok=True)
-    key = layout.environment_key(requirements, constraints)
+    key = layout.digest(
+        requirements.read_bytes(), constraints.read_bytes(), sys.version
+    )
     venv = base / f"{name}-{key}"
     with locked(base / f"{name}.lock", progress, "the virtual environment"):
         if not (venv / COMPLETE).exists():

@@ -54,11 +54,9 @@ def digest(*parts: str | bytes) -> str:
     return whole.hexdigest()[:16]
 
 
-def environment_key(
-    requirements: Path = REQUIREMENTS, constraints: Path = CONSTRAINTS
-) -> str:
+def environment_key() -> str:
     return digest(
-        requirements.read_bytes(), constraints.read_bytes(), sys.version
+        REQUIREMENTS.read_bytes(), CONSTRAINTS.read_bytes(), sys.version
     )
 
 
@@ -75,10 +73,6 @@ class Run:
     @property
     def logs(self) -> Path:
         return self.path / "log"
-
-    def requests(self, name: str) -> Path:
-        """A line for each request that an OpenStack API was sent."""
-        return self.logs / f"{name}-requests.log"
 
     @property
     def processes(self) -> Path:

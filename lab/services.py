@@ -57,7 +57,7 @@ def define(
         if name == "cinder":
             command += config.files(run, name)
         called = PROCESS.get(name, name)
-        environments[name][REQUESTS] = run.requests(called)
+        environments[name][REQUESTS] = requests(run, called)
         processes.define(called, command, **environments[name])
     processes.define(
         "neutron",
@@ -80,6 +80,11 @@ def define(
         command += config.files(run, "mistral")
         paths = f"{run.product}:{HERE / 'startup'}"
         processes.define(name, command, PYTHONPATH=paths)
+
+
+def requests(run: layout.Run, name: str) -> Path:
+    """A line for each request that an OpenStack API was sent."""
+    return run.logs / f"{name}-requests.log"
 
 
 def compute(host: str) -> str:

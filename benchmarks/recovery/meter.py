@@ -15,6 +15,7 @@ from typing import Any
 
 from lab import layout
 from lab import process
+from lab import services
 
 TICKS = os.sysconf("SC_CLK_TCK")
 APIS = ("nova-api", "keystone")
@@ -54,7 +55,8 @@ def requests(
 ) -> dict[str, dict[str, int]]:
     """How often each API was asked, by method, path and who asked."""
     return {
-        api: count(run.requests(api).read_text(), began, ended) for api in APIS
+        api: count(services.requests(run, api).read_text(), began, ended)
+        for api in APIS
     }
 
 
