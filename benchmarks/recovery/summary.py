@@ -4,6 +4,7 @@
 
 from collections.abc import Iterable, Sequence
 import statistics
+import textwrap
 from typing import Any
 
 from benchmarks.recovery import masakari
@@ -249,7 +250,7 @@ def measured_on(known: Iterable[Run]) -> str:
             line = ", ".join(words)
             if line not in seen:
                 seen.append(line)
-    return "Measured on: " + "; ".join(seen) + "."
+    return textwrap.fill("Measured on: " + "; ".join(seen) + ".", 79)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
