@@ -70,35 +70,45 @@ def _no_daemons() -> Iterator[None]:
         POLICY.unlink()
 
 
-def ensure_venv(progress: Progress) -> Path:
-    """The virtual environment with the services, built once.
+def ensure_venv(
+    progress: Progress,
+    name: str = "venv",
+    requirements: Path = layout.REQUIREMENTS,
+    constraints: Path = layout.CONSTRAINTS,
+) -> Path:
+    """A virtual environment, that with the lab's services, built once.
 
     Scripts in it contain its path, so it can't be built aside and renamed:
     a lock keeps others out and a marker says that it is complete.
     """
     base = layout.CACHE
     base.mkdir(parents=True, exist_ok=True)
-    venv = base / f"venv-{layout.environment_key()}"
-    with locked(base / "venv.lock", progress, "the virtual environment"):
+    key = layout.digest(
+        requirements.read_bytes(), constraints.read_bytes(), sys.version
+    )
+    venv = base / f"{name}-{key}"
+    with locked(base / f"{name}.lock", progress, "the virtual environment"):
         if not (venv / COMPLETE).exists():
             began = time.monotonic()
-            _build_venv(venv, progress)
+            _build_venv(venv, progress, requirements, constraints)
             (venv / COMPLETE).touch()
             took = time.monotonic() - began
             progress(f"virtual environment ready after {took:.0f} s")
     return venv
 
 
-def _build_venv(venv: Path, progress: Progress) -> None:
+def _build_venv(
+    venv: Path, progress: Progress, requirements: Path, constraints: Path
+) -> None:
     progress(f"creating the virtual environment {venv}")
     shutil.rmtree(venv, ignore_errors=True)
     _run([sys.executable, "-m", "venv", venv])
-    progress("installing OpenStack into it (a few minutes)")
+    progress("installing OpenStack into it (minutes)")
     _run(
         [
             venv / "bin" / "python",
             *("-m", "pip", "install", "--quiet"),
-            *("-c", layout.CONSTRAINTS, "-r", layout.REQUIREMENTS),
+            *("-c", constraints, "-r", requirements),
         ]
     )
 

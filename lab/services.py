@@ -19,6 +19,9 @@ APIS = {
 # As an operator knows them: nova-api, but keystone.
 PROCESS = {"nova": "nova-api", "glance": "glance-api", "cinder": "cinder-api"}
 
+#: What tells wsgi.py, which must not import the lab, the file for its log.
+REQUESTS = "HOSTRECOVERY_LAB_REQUESTS"
+
 
 def define(
     run: layout.Run,
@@ -53,9 +56,9 @@ def define(
         command = [*python, HERE / "wsgi.py", module, str(layout.PORTS[name])]
         if name == "cinder":
             command += config.files(run, name)
-        processes.define(
-            PROCESS.get(name, name), command, **environments[name]
-        )
+        called = PROCESS.get(name, name)
+        environments[name][REQUESTS] = requests(run, called)
+        processes.define(called, command, **environments[name])
     processes.define(
         "neutron",
         [*python, HERE / "neutron.py", str(layout.PORTS["neutron"])],
@@ -77,6 +80,11 @@ def define(
         command += config.files(run, "mistral")
         paths = f"{run.product}:{HERE / 'startup'}"
         processes.define(name, command, PYTHONPATH=paths)
+
+
+def requests(run: layout.Run, name: str) -> Path:
+    """A line for each request that an OpenStack API was sent."""
+    return run.logs / f"{name}-requests.log"
 
 
 def compute(host: str) -> str:

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""The cloud as it is before each run, and the failure of its host."""
+
+from collections.abc import Callable
+from concurrent import futures
+import subprocess
+import time
+from typing import Any
+
+from keystoneauth1 import adapter
+from mistralclient.api import client as mistral_client
+import pymysql
+import pymysql.cursors
+
+from benchmarks.recovery import meter
+from lab import cloud
+from lab import config
+from lab import install
+from lab import layout
+from lab import services
+from lab import start
+from tests.scenarios import WORKBOOK
+
+FAILED = "c1"
+VERSION = "2.94"
+SECONDS = 300.0
+#: At the same time, when instances are made and deleted.
+THREADS = 8
+#: Mistral has a user of its own, so that MariaDB counts for it alone.
+DATABASE_USER = "mistral"
+
+
+class Stage:
+    """A lab in which hosts fail again and again."""
+
+    def __init__(self, lab: cloud.Lab) -> None:
+        self.lab = lab
+        self.run = layout.Run(lab.directory)
+        self.destinations = [host for host in lab.hosts if host != FAILED]
+        self.nova = adapter.Adapter(
+            lab.session(), service_type="compute", default_microversion=VERSION
+        )
+        self.database = connect()
+        self._count_transactions()
+        self._image = (
+            lab.session()
+            .get("/v2/images", endpoint_filter={"service_type": "image"})
+            .json()["images"][0]["id"]
+        )
+        (self._flavor,) = (
+            one["id"]
+            for one in self.nova.get("/flavors").json()["flavors"]
+            if one["name"] == "m1.tiny"
+        )
+        for host in lab.hosts:
+            lab.control(host, shared=True)
+        self._warm_up()
+
+    def _count_transactions(self) -> None:
+        self.query("SET GLOBAL userstat = 1")
+        give_database(self.database, DATABASE_USER, "mistral")
+        file = config.path(self.run, "mistral.conf")
+        file.write_text(
+            file.read_text().replace(
+                f"{config.DATABASE}/mistral",
+                f"{config.DATABASE}/mistral".replace("root", DATABASE_USER),
+            )
+        )
+        names = [n for n in self.lab.processes() if n.startswith("mistral-")]
+        for name in names:
+            self.lab.kill(name)
+            self.lab.start(name)
+        self.wait_for_mistral()
+
+    def _warm_up(self) -> None:
+        """A plan of a recovery, so that no process serves for the first time.
+
+        Nova is warm once the instances have been made.
+        """
+        mistral = self.mistral()
+        mistral.workbooks.create(WORKBOOK.read_text())
+        request = {
+            "search_opts": {"host": FAILED},
+            "on_shared_storage": True,
+            "dry_run": True,
+        }
+        started = mistral.executions.create(
+            "host_recovery.recover", workflow_input=request
+        )
+        wait(
+            lambda: mistral.executions.get(started.id).state == "SUCCESS",
+            "Mistral has made a plan",
+        )
+        mistral.executions.delete(started.id, force=True)
+
+    def wait_for_mistral(self) -> None:
+        """Until its API, engine and executors answer."""
+        start.wait_for_listeners(
+            self.run,
+            install.ensure_venv(cloud.silent),
+            services.mistral_queues(1, 2),
+        )
+        start.wait_for_apis(meter.processes(self.run), "mistral")
+
+    def mistral(self) -> Any:
+        """A client with a session of its own, for the service user."""
+        return mistral_client.client(
+            mistral_url=self.lab.endpoint("mistral"),
+            session=self.lab.session("mistral", "service"),
+        )
+
+    def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        with self.database.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def boot(self, size: int) -> None:
+        """So many instances, active on the host that is to fail."""
+
+        def one(number: int) -> None:
+            body = {
+                "name": f"instance-{number}",
+                "flavorRef": self._flavor,
+                "imageRef": self._image,
+                "networks": "none",
+                "host": FAILED,
+            }
+            self.nova.post("/servers", json={"server": body})
+
+        with futures.ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(one, range(size)))
+
+        def active() -> bool:
+            states = [one["vm_state"] for one in self.instances()]
+            if "error" in states or self._homeless():
+                raise RuntimeError("Nova could not make all instances.")
+            return states == ["active"] * size
+
+        wait(active, f"{size} instances are active", SECONDS + size)
+
+    def _homeless(self) -> bool:
+        """Whether the scheduler has found no host for one."""
+        return bool(
+            self.query(
+                "SELECT uuid FROM nova_cell0.instances WHERE deleted = 0"
+            )
+        )
+
+    def instances(self) -> list[dict[str, Any]]:
+        return self.query(
+            "SELECT uuid, host, vm_state, task_state"
+            " FROM nova_cell1.instances WHERE deleted = 0"
+        )
+
+    def locked(self) -> list[str]:
+        """Instances that a tool has locked, and not unlocked."""
+        found = self.query(
+            "SELECT uuid FROM nova_cell1.instances"
+            " WHERE deleted = 0 AND locked = 1"
+        )
+        return [one["uuid"] for one in found]
+
+    def strike(self) -> None:
+        """The host loses its power, and Nova is told so."""
+        self.lab.power_off(FAILED)
+        self._service(forced_down=True)
+
+    def restore(self) -> None:
+        """Every host up and empty, and nothing left of the last run."""
+        self.lab.power_on(FAILED)
+        wait(self._unforced, f"{FAILED} may be up again")
+        self._service(status="enabled")
+        self.lab.wait_for_hosts(seconds=SECONDS)
+        # Masakari locks what it recovers, until it has.
+        for instance in self.locked():
+            path = f"/servers/{instance}/action"
+            self.nova.post(path, json={"unlock": None})
+        listed = [one["uuid"] for one in self.instances()]
+        with futures.ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda i: self.nova.delete(f"/servers/{i}"), listed))
+        wait(
+            lambda: not self.instances(),
+            "no instance is left",
+            SECONDS + len(listed),
+        )
+        self._forget()
+
+    def _forget(self) -> None:
+        """What is deleted is still read by some queries: remove it."""
+        manage = install.ensure_venv(cloud.silent) / "bin" / "nova-manage"
+        archive = ["db", "archive_deleted_rows", "--until-complete", "--purge"]
+        subprocess.run(
+            [
+                manage,
+                *config.files(self.run, "nova-manage"),
+                *archive,
+                "--all-cells",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # It ends with 1 when it has archived anything.
+            check=False,
+        )
+        left = self.query("SELECT count(*) AS n FROM nova_cell1.migrations")
+        if left[0]["n"]:
+            raise RuntimeError("Evacuation records of the last run are left.")
+        mistral = self.mistral()
+        for execution in mistral.executions.list():
+            mistral.executions.delete(execution.id, force=True)
+
+    def _service(self, **changes: Any) -> None:
+        path = f"/os-services?binary=nova-compute&host={FAILED}"
+        (service,) = self.nova.get(path).json()["services"]
+        self.nova.put(f"/os-services/{service['id']}", json=changes)
+
+    def _unforced(self) -> bool:
+        """Nova refuses until the host has removed what was evacuated."""
+        path = f"/os-services?binary=nova-compute&host={FAILED}"
+        (service,) = self.nova.get(path).json()["services"]
+        if not service["forced_down"]:
+            return True
+        answer = self.nova.put(
+            f"/os-services/{service['id']}",
+            json={"forced_down": False},
+            raise_exc=False,
+        )
+        return bool(answer.ok)
+
+
+def connect() -> Any:
+    """A connection to the lab's MariaDB that sees what others commit."""
+    return pymysql.connect(
+        host=layout.ADDRESS,
+        port=layout.PORTS["mariadb"],
+        user="root",
+        autocommit=True,
+        cursorclass=pymysql.cursors.DictCursor,
+    )
+
+
+def give_database(database: Any, user: str, name: str) -> None:
+    """A database, and a user who has all rights in it alone."""
+    with database.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+        cursor.execute(f"CREATE USER IF NOT EXISTS `{user}`@`%`")
+        cursor.execute(f"GRANT ALL ON `{name}`.* TO `{user}`@`%`")
+
+
+def wait(
+    reached: Callable[[], Any], what: str, seconds: float = SECONDS
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Not within {seconds:.0f} s: {what}.")
+        time.sleep(0.3)

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the runs amount to, as tables for the documents."""
+
+from collections.abc import Iterable, Sequence
+import statistics
+import textwrap
+from typing import Any
+
+from benchmarks.recovery import masakari
+
+Run = dict[str, Any]
+
+#: What is asked of Keystone because a tool asks, not by Nova's own parts.
+NOVA_AGENTS = ("nova-", "nova.")
+#: With what the others are compared: the quickest of these at a size.
+LIMITS = ("limit", "named")
+NONE = "-"
+NEVER = "never"
+
+
+def told(known: Sequence[Run]) -> str:
+    """Every table, with what it was measured on below."""
+    runs = [one for one in known if one["kind"] == "recovery"]
+    kills = [one for one in known if one["kind"] == "kill"]
+    sizes = sorted({one["size"] for one in runs})
+    blocks = []
+    for size in sizes:
+        chosen = [one for one in runs if one["size"] == size]
+        blocks.append(
+            f"**{size} instances**: when they run again\n\n"
+            f"{table(TIMES, times(chosen))}"
+        )
+        blocks.append(
+            f"**{size} instances**: what it costs\n\n"
+            f"{table(COSTS, costs(chosen))}"
+        )
+    if kills:
+        blocks.append(
+            f"**Killed in the middle**\n\n{table(KILLED, killed(kills))}"
+        )
+    blocks.append(measured_on(known))
+    return "\n\n".join(blocks)
+
+
+TIMES = (
+    "tool",
+    "runs",
+    "all back",
+    "first back",
+    "last back",
+    "/ limit",
+    "tool done",
+    "on each host",
+    "used by others",
+)
+
+
+def times(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """Medians, and the least and the most in brackets."""
+    limit = quickest(runs)
+    rows = []
+    for tool, made in by_tool(runs):
+        whole = [one for one in made if is_whole(one)]
+        ratios = [one["back"][-1] / limit for one in whole if limit]
+        rows.append(
+            (
+                tool,
+                str(len(made)),
+                f"{len(whole)} of {len(made)}{stopped(made)}",
+                spread([one["back"][0] for one in whole], " s"),
+                spread([one["back"][-1] for one in whole], " s"),
+                spread(ratios, "", 2),
+                spread([one["end"] for one in whole], " s"),
+                "; ".join(_hosts(one) for one in made),
+                spread([others(one) for one in whole], " %", 0),
+            )
+        )
+    return rows
+
+
+COSTS = (
+    "tool",
+    "Nova requests per instance",
+    "Keystone requests per instance",
+    "own CPU",
+    "own memory",
+    "transactions",
+    "CPU of the cloud",
+)
+
+
+def costs(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    rows = []
+    for tool, made in by_tool(runs):
+        whole = [one for one in made if is_whole(one)]
+        written = [
+            one["transactions"]
+            for one in whole
+            if one["transactions"] is not None
+        ]
+        rows.append(
+            (
+                tool,
+                spread([per_instance(one, "nova-api") for one in whole]),
+                spread([per_instance(one, "keystone") for one in whole]),
+                spread([one["cpu"] for one in whole], " s"),
+                spread([one["memory"] for one in whole], " MiB", 0),
+                spread(written, "", 0),
+                spread([cloud_cpu(one) for one in whole], " s"),
+            )
+        )
+    return rows
+
+
+KILLED = (
+    "tool",
+    "instances",
+    "killed after",
+    "back by then",
+    "all back after",
+    "never back",
+    "left locked",
+    "tool done",
+)
+
+
+def killed(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """A row for each run: no two of them are hit at the same point."""
+    rows = []
+    for one in sorted(runs, key=lambda one: (one["tool"], one["round"])):
+        missing = one["size"] - len(one["back"])
+        last = f"{one['back'][-1]:.1f} s" if not missing else NEVER
+        end = f"{one['end']:.1f} s" if one["end"] else NEVER
+        rows.append(
+            (
+                one["tool"],
+                str(one["size"]),
+                f"{one['killed']:.1f} s",
+                str(one["back_when_killed"]),
+                last,
+                f"{missing} in {one['bound']:.0f} s" if missing else "0",
+                str(one["locked"]),
+                end,
+            )
+        )
+    return rows
+
+
+def by_tool(runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
+    """The runs of each tool, the limits first."""
+    found: dict[str, list[Run]] = {}
+    for one in runs:
+        found.setdefault(one["tool"], []).append(one)
+        if one["tool"] == "masakari-no-wait":
+            found.setdefault("masakari as shipped, computed", []).append(
+                later(one, masakari.SHIPPED_WAIT)
+            )
+    return sorted(
+        found.items(),
+        key=lambda item: (not item[0].startswith(LIMITS), item[0]),
+    )
+
+
+def later(run: Run, seconds: float) -> Run:
+    """The same run, had the tool waited before it began."""
+    return run | {
+        "back": [moment + seconds for moment in run["back"]],
+        "end": run["end"] + seconds,
+    }
+
+
+def quickest(runs: Iterable[Run]) -> float | None:
+    """The least median of a client that only does what it must."""
+    medians = [
+        statistics.median(one["back"][-1] for one in made if is_whole(one))
+        for tool, made in by_tool(runs)
+        if tool.startswith("limit") and any(is_whole(one) for one in made)
+    ]
+    return min(medians, default=None)
+
+
+def is_whole(run: Run) -> bool:
+    """Whether every instance came back."""
+    return len(run["back"]) == run["size"]
+
+
+def stopped(runs: Iterable[Run]) -> str:
+    """Of those who are back and do not run."""
+    count = sum(one["states"].get("stopped", 0) for one in runs)
+    return f", {count} stopped" if count else ""
+
+
+def per_instance(run: Run, api: str) -> float:
+    """Requests that the tool made, or that its requests made others make."""
+    count = sum(
+        number
+        for request, number in run["requests"][api].items()
+        if not request.split(" ", 2)[2].startswith(NOVA_AGENTS)
+    )
+    return float(count / run["size"])
+
+
+def cloud_cpu(run: Run) -> float:
+    """CPU seconds of everything but recovery systems."""
+    return float(
+        sum(
+            seconds
+            for name, seconds in run["cpu_by_process"].items()
+            if not name.startswith(("mistral-", "masakari-"))
+        )
+    )
+
+
+def others(run: Run) -> float:
+    """Percent of the machine that went to what has no part in this."""
+    foreign = run["cpu_of_machine"] - sum(run["cpu_by_process"].values())
+    return float(100 * foreign / (run["watched"] * run["cores"]))
+
+
+def _hosts(run: Run) -> str:
+    return "/".join(
+        str(count) for count in sorted(run["spread"].values(), reverse=True)
+    )
+
+
+def spread(values: Sequence[float], unit: str = "", digits: int = 1) -> str:
+    """The median, and the least and the most."""
+    if not values:
+        return NONE
+    middle, *ends = (
+        f"{value:.{digits}f}"
+        for value in (statistics.median(values), min(values), max(values))
+    )
+    if len(values) == 1:
+        return f"{middle}{unit}"
+    return f"{middle}{unit} ({ends[0]}-{ends[1]})"
+
+
+def measured_on(known: Iterable[Run]) -> str:
+    """Machine and versions; usually all runs have the same."""
+    seen: list[str] = []
+    for one in known:
+        if one["kind"] == "environment":
+            words = [
+                f"{name} {value}"
+                for name, value in sorted(one.items())
+                if name not in ("kind", "commit")
+            ]
+            line = ", ".join(words)
+            if line not in seen:
+                seen.append(line)
+    return textwrap.fill("Measured on: " + "; ".join(seen) + ".", 79)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A simple table of reStructuredText."""
+    widths = [
+        max(len(row[column]) for row in [head, *rows])
+        for column in range(len(head))
+    ]
+    line = " ".join("=" * width for width in widths)
+
+    def told_row(row: Sequence[str]) -> str:
+        cells = (
+            text.ljust(width) for text, width in zip(row, widths, strict=True)
+        )
+        return " ".join(cells).rstrip()
+
+    body = [told_row(row) for row in rows]
+    return "\n".join([line, told_row(head), line, *body, line])
