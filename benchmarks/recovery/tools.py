@@ -83,6 +83,8 @@ class Ours(Tool):
         request = {
             "search_opts": {"host": stage.FAILED},
             "on_shared_storage": True,
+            # As the agent asks, once Pacemaker has fenced the host.
+            "fenced": True,
         }
         mistral = self.cloud.mistral()
         started = mistral.executions.create(

@@ -88,8 +88,9 @@ class TestCheck(base.BaseTestCase):
         self.assertNotIn("wrong:", out)
         # This Mistral has messages in memory, and nobody set this for them.
         warned = [li for li in out.splitlines() if li.startswith("warning:")]
-        self.assertEqual(1, len(warned), out)
+        self.assertEqual(2, len(warned), out)
         self.assertIn("rpc_response_timeout", warned[0])
+        self.assertIn("control_exchange", warned[1])
         self.assertIn("Nova tells its API versions (up to 2.96)", out)
         self.assertIn("Placement tells the resource providers", out)
 
