@@ -56,9 +56,6 @@ class Sent:
     why_stopped: str | None = None
     #: What kept Nova from answering, None if it answered.
     trouble: errors.HostRecoveryError | None = None
-    #: Not all that was begun was accepted. The same run must send no more:
-    #: see :func:`memory.unseen`.
-    halted: bool = False
 
 
 def send(
@@ -84,8 +81,8 @@ def send(
         nova.evacuate(ask.instance, ask.how, timeout=config.RUN_SECONDS)
         return True
 
-    answers, begun = _sent(asks, ask, stopwatch, until)
-    sent = Sent(halted=any(answer is not True for answer in answers[:begun]))
+    sent = Sent()
+    answers = _sent(asks, ask, stopwatch, until)
     for one, answer in zip(asks, answers, strict=True):
         _enter(sent, one.instance, answer)
     return sent
@@ -114,7 +111,7 @@ def act(
         return True
 
     sent = Sent()
-    answers, _ = _sent(acts, ask, stopwatch, ACT_SECONDS)
+    answers = _sent(acts, ask, stopwatch, ACT_SECONDS)
     for (instance, _), answer in zip(acts, answers, strict=True):
         if isinstance(answer, errors.Conflict):
             LOG.warning("%s: %s", instance, answer)
@@ -139,12 +136,12 @@ def _sent(
     ask: Callable[[_Item], bool],
     stopwatch: clock.Stopwatch,
     until: float,
-) -> tuple[list[bool | errors.HostRecoveryError], int]:
+) -> list[bool | errors.HostRecoveryError]:
     """Return, by item, whether it was sent and accepted, or why not.
 
-    And how many were begun. In the given order. A sender whose request was not
-    accepted sends no more: should this run die, no more requests than there
-    are senders leave no trace in Nova. See :func:`memory.unseen`.
+    In the given order. A sender whose request was not accepted sends no more:
+    should this run die, no more requests than there are senders leave no trace
+    in Nova. See :func:`memory.unseen`.
     """
     halt = threading.Event()
     answers: list[bool | errors.HostRecoveryError] = [False] * len(items)
@@ -173,7 +170,7 @@ def _sent(
             pool.submit(send_one_after_another) for _ in range(SENDERS)
         ]:
             one.result()
-    return answers, next(waiting, len(items))
+    return answers
 
 
 def _enter(

@@ -50,7 +50,3 @@ class Stopwatch:
             time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot,
             time.time() - self._wall,
         )
-
-    def pause(self, seconds: float) -> None:
-        """Let some time pass."""
-        time.sleep(seconds)

@@ -5,7 +5,7 @@
 It looks at Nova, lets :mod:`progress` decide, and acts on that.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -22,7 +22,6 @@ from mistral_hostrecovery import fencing
 from mistral_hostrecovery import memory as memory_module
 from mistral_hostrecovery import model
 from mistral_hostrecovery import observation
-from mistral_hostrecovery import pace
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
@@ -38,10 +37,9 @@ _EVACUABLE = frozenset({"active", "stopped", "error"})
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
 
-    In batches, for a few seconds in each run. Right before each batch, Nova
-    is asked again whether the host is still fenced, isolated and ours, and
-    whether an evacuation of an instance is under way: such an instance is not
-    asked.
+    One bounded batch in each run. Right before it, Nova is asked again
+    whether the host is still fenced, isolated and ours, and whether an
+    evacuation of an instance is under way: such an instance is not asked.
     Instances that are to start or to stop after they moved do so here too.
 
     An engine that dies may leave a task to be run once more, also one that
@@ -97,85 +95,68 @@ class Evacuate(action.HostRecoveryAction):
         nova = call.cloud()
 
         # What has not changed since the plan was made is as it says: the
-        # details of all would take Nova seconds for 1,000 instances.
+        # details of thousands would take Nova longer than this run may ask.
         here = nova.instance_ids(self.host["host"], {})
         changed = nova.changed_instances(
             observation.since(made), self.host["host"]
         )
-        look = self._look(call, nova)
-        known, deaths = self._known(
-            call,
-            settings,
-            look.facts,
-            [v for v in scope if v.instance in here - changed.keys()],
-            [v.instance for v in scope],
+        facts_at = call.stopwatch.elapsed()
+        records = nova.migrations(self.host["host"], evacuations_only=True)
+        services = nova.services()
+        facts = progress.Facts(
+            clock.now(), progress.group(records), fencing.lost(services)
         )
-        # Later batches ask only for these: the lists above get older.
-        due: set[str] | None = None
-        # Asked by this run, so that nothing depends on how soon Nova's list
-        # shows what Nova has accepted.
-        asked: set[str] = set()
-        rhythm = pace.Rhythm(settings.max_in_flight)
-        while True:
-            memory = known.current(look.facts.now)
-            facts = dataclasses.replace(look.facts, memory=memory)
-            steps = {
-                v.instance: progress.next_step(
-                    v,
-                    progress.Place(
-                        v.instance in here, changed.get(v.instance)
-                    ),
-                    facts,
-                    rules,
-                )
-                for v in scope
-            }
-            why_stopped = (
-                self._why_unsafe(call, look.services)
-                or progress.why_returned(
-                    self.host["host"], look.records, rules
-                )
-                or observation.why_late(self.host)
+        known = self._remember(call, settings, facts)
+        # What has not changed since the plan looked the same to each run.
+        plain = {
+            v.instance
+            for v in scope
+            if v.instance in here - changed.keys()
+            and _is_plain(v, known, facts)
+        }
+        names = [v.instance for v in scope]
+        deaths = memory_module.Deaths.from_dict(call.carried)
+        known, deaths = _doubt(known, deaths, names, plain, facts, settings)
+        facts = dataclasses.replace(facts, memory=known.current(facts.now))
+        steps = {
+            v.instance: progress.next_step(
+                v,
+                progress.Place(v.instance in here, changed.get(v.instance)),
+                facts,
+                rules,
             )
-            if why_stopped:
-                return {**turn, **_stopped(why_stopped, memory, steps)}
-            asks = [
-                _ask(v, changed.get(v.instance))
-                for v in scope
-                if steps[v.instance].next is progress.Next.ASK
-                and v.instance not in asked
-                and (due is None or v.instance in due)
-            ]
-            due = {one.instance for one in asks}
-            busy = look.under_way(here) + len(asked - facts.evacuations.keys())
-            room = max(settings.max_in_flight - busy, 0)
-            sent = batch.send(nova, asks[:room], call.stopwatch, look.at)
-            known = memory = _learned(facts, sent, settings)
-            if sent.why_stopped:
-                return {**turn, **_stopped(sent.why_stopped, memory, steps)}
-            asked |= {*sent.accepted, *sent.refused}
-            left = len(asks) - len(sent.accepted) - len(sent.refused)
-            if not left or sent.halted:
-                break
-            # As evacuations end there is room for others. Another run could
-            # send them, but it would begin seconds later.
-            pause = rhythm.pause(
-                look.at, look.seconds, busy, busy + len(sent.accepted)
-            )
-            begin = call.stopwatch.elapsed() + pause + look.seconds
-            if begin >= batch.BEGIN_SECONDS:
-                break
-            call.stopwatch.pause(pause)
-            try:
-                look = self._look(call, nova)
-            except errors.HostRecoveryError as exc:
-                # What this run has sent must not be lost.
-                LOG.warning("%s", exc)
-                break
+            for v in scope
+        }
+        why_stopped = (
+            self._why_unsafe(call, services)
+            or progress.why_returned(self.host["host"], records, rules)
+            or observation.why_late(self.host)
+        )
+        if why_stopped:
+            return {**turn, **_stopped(why_stopped, facts.memory, steps)}
+
+        asks = [
+            _ask(v, changed.get(v.instance))
+            for v in scope
+            if steps[v.instance].next is progress.Next.ASK
+        ]
+        # One that is stuck on a host which is down must not keep the others.
+        down = facts.lost_hosts | {s.host for s in services if not s.up}
+        busy = sum(
+            progress.under_way(r[0], down)
+            for instance, r in facts.evacuations.items()
+            if instance in here
+        )
+        room = max(settings.max_in_flight - busy, 0)
+        sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
+        memory = _learned(facts, sent, settings)
+        if sent.why_stopped:
+            return {**turn, **_stopped(sent.why_stopped, memory, steps)}
         acts = self._acts(nova, made, scope, changed, facts, rules)
         acted = batch.act(nova, acts, call.stopwatch)
         memory = _acted(memory, acted)
 
+        left = len(asks) - len(sent.accepted) - len(sent.refused)
         left += len(acts) - len(acted.accepted) - len(acted.refused)
         unclear = len(sent.unclear) + sum(
             s.next is progress.Next.UNCLEAR for s in steps.values()
@@ -192,7 +173,7 @@ class Evacuate(action.HostRecoveryAction):
                 **memory.to_dict(),
                 **deaths.to_dict(),
             )
-        idle = not (asked or acts)
+        idle = not (sent.accepted or sent.refused or acts)
         return {
             "state": "asked",
             "settled": True,
@@ -200,35 +181,6 @@ class Evacuate(action.HostRecoveryAction):
             **turn,
             **memory.to_dict(),
         }
-
-    def _look(self, call: action.Call, nova: cloud.Cloud) -> "_Look":
-        """Return what Nova says now about evacuations and hosts."""
-        at = call.stopwatch.elapsed()
-        records = nova.migrations(self.host["host"], evacuations_only=True)
-        services = nova.services()
-        facts = progress.Facts(
-            clock.now(), progress.group(records), fencing.lost(services)
-        )
-        seconds = call.stopwatch.elapsed() - at
-        return _Look(at, seconds, records, services, facts)
-
-    def _known(
-        self,
-        call: action.Call,
-        settings: policy.Policy,
-        facts: progress.Facts,
-        unchanged: Iterable[model.Verdict],
-        order: Sequence[str],
-    ) -> tuple[memory_module.Memory, memory_module.Deaths]:
-        """Return what runs before this one asked for, and may have.
-
-        :param unchanged: looked the same to each of those runs.
-        :param order: all instances of the wave, as they are asked.
-        """
-        known = self._remember(call, settings, facts)
-        plain = {v.instance for v in unchanged if _is_plain(v, known, facts)}
-        deaths = memory_module.Deaths.from_dict(call.carried)
-        return _doubt(known, deaths, order, plain, facts, settings)
 
     def _beside(self, call: action.Call) -> list[str] | actions.Result:
         """Return the unfinished tasks beside this one, or that it waits."""
@@ -334,32 +286,6 @@ class Evacuate(action.HostRecoveryAction):
             for v in looked_at
         ]
         return [(name, step) for name, step in steps if step in progress.ACTS]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Look:
-    """What Nova said about evacuations and hosts, and when."""
-
-    #: On the stopwatch of the run, and how many seconds it took.
-    at: float
-    seconds: float
-    records: list[model.Migration]
-    services: list[model.Service]
-    facts: progress.Facts
-
-    def under_way(self, here: Collection[str]) -> int:
-        """Return how many evacuations of the instances go on.
-
-        One that is stuck on a host which is down must not keep the others.
-        """
-        down = self.facts.lost_hosts | {
-            s.host for s in self.services if not s.up
-        }
-        return sum(
-            progress.under_way(records[0], down)
-            for instance, records in self.facts.evacuations.items()
-            if instance in here
-        )
 
 
 def _doubt(

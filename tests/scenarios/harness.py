@@ -169,7 +169,6 @@ class Harness:
         with (
             webhooks.receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
-            mock.patch.object(clock.Stopwatch, "pause", _pausing(cloud.clock)),
             mock.patch.object(batch, "SENDERS", 1),
             mock.patch.object(
                 action.HostRecoveryAction,
@@ -299,15 +298,6 @@ class _Killer:
             return answer
 
         return wrapped
-
-
-def _pausing(virtual: Clock) -> Any:
-    def pause(stopwatch: Any, seconds: float) -> None:
-        virtual.advance(seconds)
-        # As if it had begun so much earlier.
-        stopwatch._boot -= seconds
-
-    return pause
 
 
 def _passing_time(virtual: Clock, delay: int) -> Any:

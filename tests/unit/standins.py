@@ -17,9 +17,6 @@ class Stopwatch:
     def elapsed(self) -> float:
         return self.seconds
 
-    def pause(self, seconds: float) -> None:
-        self.seconds += seconds
-
 
 class _Answer:
     def __init__(self, body: Any) -> None:
