@@ -249,8 +249,12 @@ class TestGuide(DocumentTest):
         self.lose("c1")
         ended = self.recover()
         self.assertEqual("SUCCESS", ended.state, ended.output)
-        for part in ("service list", "server list", "migration list"):
-            self.assertIn("c1", self.command(self.only(page, part)))
+        for part, seen in (
+            ("service list", "c1"),
+            ("server list", server.id),
+            ("migration list", "c1"),
+        ):
+            self.assertIn(seen, self.command(self.only(page, part)))
         self.lab.power_on("c1")
         self.user = ("mistral", "service")
         self.command(f"{self.only(page, 'recovery return')} --wait")
