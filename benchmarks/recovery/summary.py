@@ -15,7 +15,8 @@ Run = dict[str, Any]
 NOVA_AGENTS = ("nova-", "nova.")
 #: With what the others are compared: the quickest of these at a size.
 LIMITS = ("limit", "named")
-NONE = "-"
+#: A lone - would begin a list.
+NONE = "\\-"
 NEVER = "never"
 
 
