@@ -4,7 +4,7 @@
 
 Each outage hits a recovery whose first wave is under way, lasts, and is ended
 by an operator: by starting again what was gone, and by what else is in
-`operator`.  ``docs/operations.rst`` has a section for each.
+`operator`.  ``docs/operations.rst`` has a list of them.
 """
 
 from collections.abc import Mapping
