@@ -208,7 +208,7 @@ def times(runs: Sequence[Run]) -> str:
                 f"{len(mine)}, {statistics.median(loads):.0f}",
             )
         )
-    return table(rows)
+    return results.simple_table(rows)
 
 
 def costs(runs: Sequence[Run]) -> str:
@@ -231,7 +231,7 @@ def costs(runs: Sequence[Run]) -> str:
     for name, value in values.items():
         medians = dict(_points(runs, value))
         rows.append((name, *(number(medians[size]) for size in sizes)))
-    return table(rows)
+    return results.simple_table(rows)
 
 
 def growth(runs: Sequence[Run]) -> str:
@@ -244,7 +244,10 @@ def growth(runs: Sequence[Run]) -> str:
         exponent = fit.exponent(_points(large, value))
         a, b = fit.line(_points(runs, value))
         rows.append((name, f"{exponent:.2f}", f"{a:.3g}", f"{b:.2g}"))
-    return "How that grows, as N\\ :sup:`k` and as a + b N:\n\n" + table(rows)
+    return (
+        "How that grows, as N\\ :sup:`k` and as a + b N:\n\n"
+        + results.simple_table(rows)
+    )
 
 
 def storms(runs: Sequence[Run]) -> str:
@@ -276,7 +279,9 @@ def storms(runs: Sequence[Run]) -> str:
                 *known,
             )
         )
-    return table(rows) if len(rows) > 1 else "None was measured."
+    return (
+        results.simple_table(rows) if len(rows) > 1 else "None was measured."
+    )
 
 
 def idle_told(idle: Run) -> str:
@@ -307,7 +312,7 @@ def compared(before: Sequence[Run], after: Sequence[Run]) -> str:
                 ),
             )
         )
-    return table(rows)
+    return results.simple_table(rows)
 
 
 def environment_told(environment: Run, runs: Sequence[Run]) -> str:
@@ -338,17 +343,3 @@ def _spread(values: Sequence[float]) -> str:
     if len(values) == 1:
         return median
     return f"{median} ({min(values):.1f} to {max(values):.1f})"
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Return a simple table."""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    rule = " ".join("=" * max(width, 1) for width in widths)
-    written = [
-        " ".join(
-            (cell or "\\").ljust(width)
-            for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([rule, written[0], rule, *written[1:], rule])

@@ -130,7 +130,7 @@ class Processes:
         """Proportional set size of each process in MiB."""
         sizes: dict[str, int] = {}
         for pid, name in members(self.run.path):
-            sizes[name] = sizes.get(name, 0) + _pss_kib(pid)
+            sizes[name] = sizes.get(name, 0) + proportional(pid)
         return {name: size // 1024 for name, size in sorted(sizes.items())}
 
     def tail(self, name: str, lines: int = 15) -> str:
@@ -224,7 +224,8 @@ def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def _pss_kib(pid: int) -> int:
+def proportional(pid: int) -> int:
+    """Its part of the memory, in KiB: what is shared counts once in all."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:

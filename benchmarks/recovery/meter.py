@@ -99,7 +99,7 @@ class Memory:
 
     def _watch(self) -> None:
         while True:
-            now = sum(proportional(pid) for pid in self._pids)
+            now = sum(process.proportional(pid) for pid in self._pids)
             self._most = max(self._most, now)
             if self._over.wait(MEMORY_SECONDS):
                 return
@@ -108,13 +108,3 @@ class Memory:
         self._over.set()
         self._thread.join()
         return self._most / 1024
-
-
-def proportional(pid: int) -> int:
-    """Its part of the memory, in KiB: what is shared counts once in all."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    found = re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)
-    return int(found[1]) if found else 0

@@ -8,6 +8,7 @@ import textwrap
 from typing import Any
 
 from benchmarks.recovery import masakari
+from tests.chaos import results
 
 Run = dict[str, Any]
 
@@ -30,15 +31,16 @@ def told(known: Sequence[Run]) -> str:
         chosen = [one for one in runs if one["size"] == size]
         blocks.append(
             f"**{size} instances**: when they run again\n\n"
-            f"{table(TIMES, times(chosen))}"
+            f"{results.simple_table([TIMES, *times(chosen)])}"
         )
         blocks.append(
             f"**{size} instances**: what it costs\n\n"
-            f"{table(COSTS, costs(chosen))}"
+            f"{results.simple_table([COSTS, *costs(chosen)])}"
         )
     if kills:
         blocks.append(
-            f"**Killed in the middle**\n\n{table(KILLED, killed(kills))}"
+            "**Killed in the middle**\n\n"
+            + results.simple_table([KILLED, *killed(kills)])
         )
     blocks.append(measured_on(known))
     return "\n\n".join(blocks)
@@ -252,21 +254,3 @@ def measured_on(known: Iterable[Run]) -> str:
             if line not in seen:
                 seen.append(line)
     return textwrap.fill("Measured on: " + "; ".join(seen) + ".", 79)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A simple table of reStructuredText."""
-    widths = [
-        max(len(row[column]) for row in [head, *rows])
-        for column in range(len(head))
-    ]
-    line = " ".join("=" * width for width in widths)
-
-    def told_row(row: Sequence[str]) -> str:
-        cells = (
-            text.ljust(width) for text, width in zip(row, widths, strict=True)
-        )
-        return " ".join(cells).rstrip()
-
-    body = [told_row(row) for row in rows]
-    return "\n".join([line, told_row(head), line, *body, line])

@@ -2,7 +2,7 @@
 
 """A line for each trial in a file that is kept, and what it amounts to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import json
 import math
 import os
@@ -116,7 +116,7 @@ def table(results: list[Mapping[str, Any]]) -> str:
         single = [one for one in mine if one["target"] in matrix.SINGLE]
         rows.append(_row(f"*one process of Mistral* ({cloud})", single, usual))
         rows.append(_row(f"**all** ({cloud})", mine, usual))
-    lines = [_simple_table(rows), ""]
+    lines = [simple_table(rows), ""]
     for cloud, calm in undisturbed.items():
         lines.append(
             f"Undisturbed, {cloud}: {len(calm)} recoveries, median"
@@ -146,7 +146,7 @@ def points(results: list[Mapping[str, Any]]) -> str:
         ]
         if any(numbers):
             rows.append((point, *map(str, numbers)))
-    return _simple_table(rows)
+    return simple_table(rows)
 
 
 def _targets(results: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -179,7 +179,8 @@ def _seconds(value: float) -> str:
     return "?" if math.isnan(value) else f"{value:.0f} s"
 
 
-def _simple_table(rows: list[tuple[str, ...]]) -> str:
+def simple_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a simple table of reStructuredText; the first row is its head."""
     widths = [
         max(len(row[column]) for row in rows) for column in range(len(rows[0]))
     ]
