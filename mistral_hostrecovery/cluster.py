@@ -13,8 +13,8 @@ import re
 import subprocess
 import xml.etree.ElementTree as ET
 
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import errors
-from mistral_hostrecovery import incident
 
 #: On the failed host, permanent: its incident.
 INCIDENT = "hostrecovery-incident"
@@ -169,7 +169,7 @@ def _node(
     text = state.get("node_fenced")
     if not remote or text is None:
         return node
-    if _TIME.fullmatch(text) and incident.is_time(int(text)):
+    if _TIME.fullmatch(text) and attribute.is_time(int(text)):
         return dataclasses.replace(node, fenced=int(text))
     problem = (
         f"the CIB says that it was fenced at {text!r:.40}, which is no time:"

@@ -8,6 +8,7 @@ Pure, but for the file that ``host_map`` may name.
 import dataclasses
 import re
 
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
@@ -80,7 +81,7 @@ def _host(
     host = incident.Host(
         node=node.name,
         fenced=node.fenced,
-        incident=None if text is None else incident.decode(text),
+        incident=None if text is None else attribute.decode(text),
     )
     try:
         name = _in_nova(node, names, settings)
@@ -97,10 +98,11 @@ def _in_nova(
 ) -> str:
     """:raises errors.Refused: nobody can say for sure what Nova calls it."""
     name = settings.host_for(node.name)
-    if not incident.is_name(name):
+    if not attribute.is_name(name):
         raise errors.Refused(
             f"{name!r:.100} is no name for a host, or longer than"
-            f" {incident.HOST_LENGTH} characters: give another one in host_map"
+            f" {attribute.HOST_LENGTH} characters: give another one in"
+            " host_map"
         )
     for other, taken in names.items():
         # To recover the wrong one of two would wreck one that runs.

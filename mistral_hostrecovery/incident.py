@@ -16,20 +16,10 @@ This module is imported by each monitor of the agent: standard library only.
 from collections.abc import Iterable
 import dataclasses
 import datetime
-import json
-import re
 from typing import Any
 import uuid
 
-from mistral_hostrecovery import errors
-
 _NAMESPACE = uuid.UUID("2f6c1b7e-58b4-5f0f-9d5a-8f5c1f3f6a55")
-_VERSION = 1
-
-#: Longest attribute value, in bytes.
-SIZE = 255
-#: Longest host name that is sure to fit, whatever becomes of the incident.
-HOST_LENGTH = 90
 
 #: So often an execution that ended without a report is started anew.
 ATTEMPTS = 3
@@ -43,13 +33,13 @@ REPORT = "report"
 #: A recovery for which Pacemaker does not vouch: the host is back.
 UNFENCED = "unfenced"
 RETURN = "return"
-_KINDS = (RECOVER, REPORT, UNFENCED, RETURN)
+KINDS = (RECOVER, REPORT, UNFENCED, RETURN)
 
 # How far it is.
 PENDING = "pending"
 STARTED = "started"
 ENDED = "ended"
-_STATES = (PENDING, STARTED, ENDED)
+STATES = (PENDING, STARTED, ENDED)
 
 #: States of an execution that it never leaves.
 FINAL = ("SUCCESS", "ERROR", "CANCELLED")
@@ -456,113 +446,3 @@ def request(incident: Incident, workflow: str) -> tuple[str, dict[str, Any]]:
 def _stamp(epoch: int) -> str:
     moment = datetime.datetime.fromtimestamp(epoch, datetime.UTC)
     return moment.isoformat(timespec="seconds")
-
-
-def encode(incident: Incident) -> str:
-    """Return an incident as the value of a cluster attribute."""
-    fields = {
-        "v": _VERSION,
-        "id": incident.id,
-        "at": incident.at,
-        "st": incident.state,
-        "host": incident.host,
-        "shared": incident.shared,
-    }
-    for key, value, default in (
-        ("for", incident.kind, RECOVER),
-        ("n", incident.attempt, 1),
-        ("seen", incident.covered, incident.at),
-        ("end", incident.end, None),
-    ):
-        if value != default:
-            fields[key] = value
-    return json.dumps(fields, separators=(",", ":"))
-
-
-_MALFORMED = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-    RecursionError,
-)
-
-
-def decode(text: str) -> Incident:
-    """Return the incident in the value of a cluster attribute.
-
-    :raises errors.Refused: it is none that this version can have written;
-        nobody guesses what it may have been.
-    """
-    try:
-        fields = json.loads(text)
-        version = fields.pop("v")
-        if version != _VERSION:
-            raise ValueError(f"version {version!r}")
-        at = fields.pop("at")
-        incident = Incident(
-            id=fields.pop("id"),
-            at=at,
-            state=fields.pop("st"),
-            host=fields.pop("host"),
-            shared=fields.pop("shared"),
-            kind=fields.pop("for", RECOVER),
-            attempt=fields.pop("n", 1),
-            covered=fields.pop("seen", at),
-            end=fields.pop("end", None),
-        )
-        if fields:
-            raise ValueError(f"unknown {', '.join(map(repr, fields))}")
-        _check(incident)
-    except _MALFORMED as exc:
-        raise errors.Refused(
-            f"the incident {text!r:.120} cannot be read ({exc}): see what"
-            " became of the host, then delete the attribute"
-        ) from exc
-    return incident
-
-
-def _check(incident: Incident) -> None:
-    """:raises ValueError: it says something that cannot be."""
-    known = (*FINAL, LOST)
-    ended = incident.state == ENDED
-    for name, fine in (
-        ("id", isinstance(incident.id, str) and _UUID.fullmatch(incident.id)),
-        ("at", is_time(incident.at) and incident.at > 0),
-        ("st", incident.state in _STATES),
-        ("host", incident.host is None or is_name(incident.host)),
-        ("shared", isinstance(incident.shared, bool | None)),
-        ("for", incident.kind in _KINDS),
-        ("n", _whole(incident.attempt) and 1 <= incident.attempt <= ATTEMPTS),
-        ("seen", is_time(incident.covered)),
-        ("end", incident.end in (known if ended else (None,))),
-        # Only what has both was ever requested.
-        (
-            "host",
-            incident.state == PENDING
-            or None not in (incident.host, incident.shared),
-        ),
-    ):
-        if not fine:
-            raise ValueError(f"its {name} cannot be")
-
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_time(value: Any) -> bool:
-    """Return whether a value is in seconds since the epoch."""
-    return _whole(value) and 0 <= value < 1 << 33
-
-
-def is_name(value: Any) -> bool:
-    """Return whether a value can be the name of a host."""
-    return isinstance(value, str) and bool(_NAME.fullmatch(value))
-
-
-#: Without quotes and blanks, and as long in JSON as it is.
-_NAME = re.compile(rf"[!#-\[\]-~]{{1,{HOST_LENGTH}}}")

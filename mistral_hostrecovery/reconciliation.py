@@ -19,6 +19,7 @@ import re
 import time
 from typing import Protocol, TypeVar
 
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import failures
@@ -212,7 +213,7 @@ class Pass:
         """
         if isinstance(step, incident.Save):
             self._pacemaker.save(
-                host.node, cluster.INCIDENT, incident.encode(step.incident)
+                host.node, cluster.INCIDENT, attribute.encode(step.incident)
             )
             self._log(f"{host.node} {step.why}")
             before = host.incident

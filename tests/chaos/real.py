@@ -16,6 +16,7 @@ from novaclient import exceptions
 
 from lab import cloud
 from lab.cluster import cluster as cluster_module
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
@@ -236,7 +237,7 @@ class InCluster(Real):
     def _incident(self, host: str = FAILED) -> incident.Incident | None:
         text = self._cluster.attribute(host, cluster.INCIDENT)
         try:
-            return incident.decode(text) if text else None
+            return attribute.decode(text) if text else None
         except errors.Refused:
             return None
 

@@ -18,6 +18,7 @@ from lab import cluster as cluster_module
 from lab import install
 from lab import layout
 from lab.cluster import cluster as cluster_names
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import incident
@@ -155,7 +156,7 @@ class AgentTest(test_recovery.RecoveryTest):
     def incident_of(self, node: str) -> incident.Incident | None:
         text = self.cluster.attribute(node, cluster.INCIDENT)
         self.assertLess(len(text or ""), 256)
-        return incident.decode(text) if text else None
+        return attribute.decode(text) if text else None
 
     def status(self) -> str:
         """What the agent tells operators on its controller."""

@@ -12,6 +12,7 @@ from typing import Any
 import uuid
 
 from lab import layout
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
@@ -69,12 +70,12 @@ class TestFailures(agents.AgentTest):
     def test_nova_compute_waits(self) -> None:
         """As documented, on a host that is back before its recovery ended."""
         waiting = incident.Incident(str(uuid.uuid4()), 1, "c2", True)
-        attribute = ("crm_attribute", "--node", "c2", "--lifetime", "forever")
-        attribute += ("--name", cluster.INCIDENT)
+        command = ("crm_attribute", "--node", "c2", "--lifetime", "forever")
+        command += ("--name", cluster.INCIDENT)
         # The agent does not look meanwhile.
         self.operator(*MAINTENANCE, "--update", "true")
         self.addCleanup(self.operator, *MAINTENANCE, "--delete")
-        self.addCleanup(self.operator, *attribute, "--delete")
+        self.addCleanup(self.operator, *command, "--delete")
         for change, code in (
             ({"state": "pending"}, 124),
             ({"state": "started"}, 124),
@@ -82,8 +83,8 @@ class TestFailures(agents.AgentTest):
             ({"kind": "return"}, 0),
             ({"kind": "report"}, 0),
         ):
-            text = incident.encode(dataclasses.replace(waiting, **change))
-            self.operator(*attribute, "--update", text)
+            text = attribute.encode(dataclasses.replace(waiting, **change))
+            self.operator(*command, "--update", text)
             self.assertEqual(code, self.gate("c2").returncode, text)
 
     def test_controller_dies_with_the_host(self) -> None:

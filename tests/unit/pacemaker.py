@@ -12,6 +12,7 @@ import types
 from typing import Any, TypeVar
 from unittest import mock
 
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
@@ -135,7 +136,7 @@ class World:
 
     def incident(self, host: str = "cmp1") -> incident.Incident | None:
         text = self.permanent[host].get(cluster.INCIDENT)
-        return None if text is None else incident.decode(text)
+        return None if text is None else attribute.decode(text)
 
     def noted(self, one: Execution) -> bool:
         """Return whether a note announced the pause of an execution."""
@@ -206,7 +207,7 @@ class Pacemaker:
         def do() -> None:
             self._world.permanent[node][name] = value
             if name == cluster.INCIDENT:
-                self._world.written.append(incident.decode(value))
+                self._world.written.append(attribute.decode(value))
 
         self._world.call(f"save {name}", do)
 

@@ -15,6 +15,7 @@ from typing import Any
 from oslotest import base
 import yaml
 
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import check
 from mistral_hostrecovery import executors
 from mistral_hostrecovery import findings
@@ -253,7 +254,7 @@ class TestPacemaker(base.BaseTestCase):
             (ended, False),
             (back, False),
         ):
-            self.assertEqual(waits, self.waits(incident.encode(known)), known)
+            self.assertEqual(waits, self.waits(attribute.encode(known)), known)
         self.assertFalse(self.waits("none"))
         self.assertTrue(self.waits(""))
         self.assertTrue(self.waits("none", exits=102))

@@ -12,6 +12,7 @@ import hypothesis
 from hypothesis import strategies as st
 from oslotest import base
 
+from mistral_hostrecovery import attribute
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
@@ -971,7 +972,7 @@ class NudgeTest(base.BaseTestCase):
         for one in "12345":
             self.by_hand(world, one.zfill(36))
         world.permanent["ctl1"][cluster.NUDGED] = note = " ".join(notes)
-        self.assertLessEqual(len(note), incident.SIZE)
+        self.assertLessEqual(len(note), attribute.SIZE)
         pacemaker.run_pass(world)
         self.assertNotIn("set PAUSED", world.calls)
         self.assertIn("cmp1: started: cannot be nudged", world.status["ctl1"])
