@@ -48,7 +48,10 @@ def _all(arguments: argparse.Namespace, kind: str, measure: Measure) -> int:
     if any(name.startswith("masakari") for name in arguments.tools):
         venvs.append(masakari.ensure_venv())
     described = environment.describe(*venvs)
+    subset = arguments.subset
+    described |= {"host_subset_size": subset} if subset > 1 else {}
     results.append(file, {"kind": "environment", **described})
+    nova = f"[filter_scheduler]\nhost_subset_size = {subset}\n"
     broken = 0
     for size in arguments.sizes:
         for turn in range(arguments.runs):
@@ -58,11 +61,13 @@ def _all(arguments: argparse.Namespace, kind: str, measure: Measure) -> int:
                 for name in results.order(arguments.tools, turn)
             ]
             todo = [key for key in keys if not results.is_done(known, key)]
-            broken += _round(file, todo, measure)
+            broken += _round(file, todo, measure, {"nova.conf": nova})
     return 1 if broken else 0
 
 
-def _round(file: Path, todo: list[Key], measure: Measure) -> int:
+def _round(
+    file: Path, todo: list[Key], measure: Measure, config: dict[str, str]
+) -> int:
     """In one lab, unless something breaks: how many runs did.
 
     What breaks may leave the lab in any state, so it ends, and the next run
@@ -72,7 +77,7 @@ def _round(file: Path, todo: list[Key], measure: Measure) -> int:
     while todo:
         key = todo[0]
         try:
-            with cloud.Lab(say) as lab:
+            with cloud.Lab(say, extra_config=config) as lab:
                 prepared = stage.Stage(lab)
                 while todo:
                     key = todo.pop(0)
@@ -134,6 +139,14 @@ def main() -> int:
         one.add_argument("--sizes", type=numbers, default=sizes)
         one.add_argument("--runs", type=int, default=5)
         one.add_argument("--tools", type=names, default=list(chosen))
+        one.add_argument(
+            "--subset",
+            type=int,
+            default=1,
+            metavar="HOSTS",
+            help="host_subset_size of Nova's scheduler (default: %(default)s,"
+            " as Nova has it)",
+        )
         one.set_defaults(run=function)
     one = commands.add_parser("summary", help="print the tables")
     one.add_argument("results", type=Path, metavar="RESULTS")
