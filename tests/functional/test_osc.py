@@ -2,14 +2,20 @@
 
 """The commands of OpenStackClient, on a real Mistral and a real Nova."""
 
+from concurrent import futures
+import contextlib
 import json
 import os
 import pathlib
+import pty
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from typing import Any
+
+import pyte
 
 from lab import layout
 from tests.functional import test_recovery
@@ -53,6 +59,19 @@ class TestCommands(test_recovery.RecoveryTest):
 
     def command(self, *words: str) -> tuple[int, str, str]:
         """Run ``openstack host recovery WORDS`` in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-c", _COMMAND, *words],
+            cwd=layout.CHECKOUT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        print(words, done.returncode, done.stdout, done.stderr, flush=True)
+        self.assertNotIn("Traceback", done.stderr)
+        return done.returncode, done.stdout, done.stderr
+
+    def environment(self) -> dict[str, str]:
         user, project = self.user
         where = {
             "OS_AUTH_URL": f"{layout.url('keystone')}/v3",
@@ -64,17 +83,31 @@ class TestCommands(test_recovery.RecoveryTest):
             "OS_PROJECT_DOMAIN_ID": "default",
             "OS_IDENTITY_API_VERSION": "3",
         }
-        done = subprocess.run(
+        return {**os.environ, "PYTHONPATH": str(layout.CHECKOUT), **where}
+
+    def screens(self, *words: str) -> tuple[int, list[list[str]]]:
+        """Run such a command in a terminal; also return what that showed."""
+        screen = pyte.Screen(100, 30)
+        terminal = pyte.ByteStream(screen)
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (screen.lines, screen.columns))
+        with subprocess.Popen(
             [sys.executable, "-c", _COMMAND, *words],
             cwd=layout.CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(layout.CHECKOUT), **where},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        print(words, done.returncode, done.stdout, done.stderr, flush=True)
-        self.assertNotIn("Traceback", done.stderr)
-        return done.returncode, done.stdout, done.stderr
+            env=self.environment(),
+            stdin=its,
+            stdout=its,
+            stderr=its,
+        ) as command:
+            os.close(its)
+            shown = []
+            # Linux ends it with an error once nobody has it open.
+            with contextlib.suppress(OSError), open(ours, "rb", 0) as output:
+                while some := output.read(1 << 16):
+                    terminal.feed(some)
+                    shown.append(list(screen.display))
+        print(words, command.returncode, *shown[-1], sep="\n", flush=True)
+        return command.returncode, shown
 
     def read(self, *words: str, code: int = 0) -> Any:
         found, out, err = self.command(*words, "-f", "json")
@@ -139,7 +172,7 @@ class TestCommands(test_recovery.RecoveryTest):
         back = self.read("return", "c1", "--wait")
         self.assertEqual("returned", back["result"])
 
-    def test_watch_without_a_terminal(self) -> None:
+    def test_watch_in_a_terminal_and_without_one(self) -> None:
         self.boot("web", "c1")
         self.lose("c1")
         for host in self.lab.hosts:
@@ -150,12 +183,28 @@ class TestCommands(test_recovery.RecoveryTest):
         self.assertEqual("RUNNING", recovery["state"])
         joined = self.read("start", "c1", "--on-shared-storage", "--fenced")
         self.assertEqual(recovery["id"], joined["id"])
-        code, out, _ = self.command("watch", recovery["id"], "--interval", "1")
+        with futures.ThreadPoolExecutor() as beside:
+            watched = beside.submit(self.screens, "watch", recovery["id"])
+            code, out, _ = self.command(
+                "watch", recovery["id"], "--interval", "1"
+            )
         self.assertEqual(0, code)
         lines = out.splitlines()
         self.assertEqual("SUCCESS: host c1 is recovered", lines[-1])
         self.assertIn("RUNNING", lines[0])
         self.assertNotIn("\x1b", out)
+
+        code, screens = watched.result()
+        self.assertEqual(0, code)
+        for screen in screens:
+            # Each is drawn over the one before.
+            told = "\n".join(screen)
+            self.assertLessEqual(told.count("Recovery"), 1, told)
+        self.assertTrue(any("  0 % of 1" in "\n".join(s) for s in screens))
+        last = [line.rstrip() for line in screens[-1] if line.strip()]
+        self.assertEqual(f"Recovery {recovery['id']}", last[0])
+        self.assertIn("100 % of 1 instances", last[-2])
+        self.assertEqual("SUCCESS: host c1 is recovered", last[-1])
 
     def test_a_gate_pause_resume_cancel(self) -> None:
         self.boot("web", "c1")
