@@ -34,7 +34,7 @@ INPUT = {
 }
 
 #: Real seconds until Mistral has found a job that was left.
-PATIENCE = 20
+PATIENCE = 180
 
 #: Real seconds for which a request to Nova waits for another one to meet.
 MEETING = 1.5
@@ -143,7 +143,9 @@ class TestDoubled(base.BaseTestCase):
         return int(count)
 
     def rows(self, query: str, *values: str) -> list[Any]:
-        with sqlite3.connect(self.harness.box.database) as database:
+        with sqlite3.connect(
+            self.harness.box.database, timeout=PATIENCE
+        ) as database:
             return database.execute(query, values).fetchall()
 
     def requests_meet(self) -> None:

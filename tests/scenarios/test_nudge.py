@@ -51,7 +51,7 @@ FAILED = {
     "disabled_reason": "maintenance",
 }
 INPUT = {"search_opts": {"host": "c1"}, "on_shared_storage": True}
-SECONDS = 60
+SECONDS = 180
 
 
 class TestNudge(base.BaseTestCase):

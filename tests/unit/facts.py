@@ -16,9 +16,14 @@ BASELINE = 10
 
 RULES = progress.Rules(baseline=BASELINE, max_attempts=3)
 
-#: The same examples in each run, and no files left behind.
+#: The same examples in each run, however slow the machine is, and no files
+#: left behind.
 REPEATABLE = hypothesis.settings(
-    deadline=None, derandomize=True, database=None, max_examples=400
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=400,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 
 

@@ -362,7 +362,7 @@ class MonitorNeverFailsTest(AgentCase):
             OCF_RESKEY_deadline="1", OCF_RESKEY_request_timeout="1"
         )
         self.assertIn("the pass took 1 seconds: the next one goes on", said)
-        self.assertLess(time.monotonic() - begin, 8)
+        self.assertLess(time.monotonic() - begin, 40)
 
     def test_a_pass_that_takes_too_long(self) -> None:
         self.overrun("exec /bin/sleep 60")
@@ -384,7 +384,7 @@ class MonitorNeverFailsTest(AgentCase):
         with mock.patch.object(cluster, "TELL_SECONDS", 0.2):
             begin = time.monotonic()
             self.assertEqual(agent.SUCCESS, self.run_agent("stop"))
-        self.assertLess(time.monotonic() - begin, 8)
+        self.assertLess(time.monotonic() - begin, 40)
         self.assertEqual(agent.NOT_RUNNING, self.run_agent("monitor"))
 
     def test_start_while_pacemaker_hangs(self) -> None:
@@ -392,7 +392,7 @@ class MonitorNeverFailsTest(AgentCase):
         with mock.patch.object(agent, "_START_SECONDS", 0.3):
             begin = time.monotonic()
             self.assertEqual(agent.SUCCESS, self.run_agent("start"))
-        self.assertLess(time.monotonic() - begin, 8)
+        self.assertLess(time.monotonic() - begin, 40)
 
 
 class CostTest(AgentCase):

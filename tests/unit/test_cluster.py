@@ -442,7 +442,7 @@ class CommandTest(base.BaseTestCase):
         )
         self.assertIn("timed out", str(error))
         self.assertIn("see whether Pacemaker runs", str(error))
-        self.assertLess(time.monotonic() - begin, 10)
+        self.assertLess(time.monotonic() - begin, 40)
 
     def test_how_long_a_command_may_take(self) -> None:
         """Operators can be told also when a pass is over."""
