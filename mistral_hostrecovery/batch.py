@@ -3,9 +3,7 @@
 """Send one bounded batch of requests to Nova, each at most once."""
 
 from collections.abc import Callable, Sequence
-from concurrent import futures
 import dataclasses
-import threading
 from typing import TypeVar
 
 from oslo_log import log as logging
@@ -29,8 +27,8 @@ FACTS_SECONDS = 5.0
 #: Nothing else is asked for later than this.
 ACT_SECONDS = 20.0
 
-#: Requests on their way to Nova at once.
-SENDERS = 4
+#: So many requests of a run that were not accepted end it.
+UNTRACED = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,37 +137,26 @@ def _sent(
 ) -> list[bool | errors.HostRecoveryError]:
     """Return, by item, whether it was sent and accepted, or why not.
 
-    In the given order. A sender whose request was not accepted sends no more:
-    should this run die, no more requests than there are senders leave no trace
-    in Nova. See :func:`memory.unseen`.
+    In the given order, and one at a time. Nova's scheduler sees an evacuation
+    only when its destination has claimed the room for it: who asks for many
+    at once has them all sent to one host, which takes one after another.
+
+    And should this run die, no more than UNTRACED of its requests leave no
+    trace in Nova. See :func:`memory.unseen`.
     """
-    halt = threading.Event()
     answers: list[bool | errors.HostRecoveryError] = [False] * len(items)
-    # One step of it at a time, whichever thread takes it.
-    waiting = iter(range(len(items)))
-
-    def send_one_after_another() -> None:
-        answer: bool | errors.HostRecoveryError = True
-        while answer is True:
-            if halt.is_set() or stopwatch.elapsed() >= until:
-                return
-            number = next(waiting, None)
-            if number is None:
-                return
-            try:
-                answer = ask(items[number])
-            except (errors.EvacuationRefused, errors.Conflict) as exc:
-                answer = exc
-            except errors.HostRecoveryError as exc:
-                halt.set()
-                answer = exc
-            answers[number] = answer
-
-    with futures.ThreadPoolExecutor(SENDERS) as pool:
-        for one in [
-            pool.submit(send_one_after_another) for _ in range(SENDERS)
-        ]:
-            one.result()
+    untraced = 0
+    for number, item in enumerate(items):
+        if untraced == UNTRACED or stopwatch.elapsed() >= until:
+            break
+        try:
+            answers[number] = ask(item)
+        except (errors.EvacuationRefused, errors.Conflict) as exc:
+            answers[number] = exc
+            untraced += 1
+        except errors.HostRecoveryError as exc:
+            answers[number] = exc
+            break
     return answers
 
 

@@ -23,7 +23,10 @@ REPEATABLE = hypothesis.settings(
     derandomize=True,
     database=None,
     max_examples=400,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.data_too_large,
+    ],
 )
 
 

@@ -244,10 +244,10 @@ class DoubtTest(EvacuationTestCase):
         # The next run knows better.
         self.assertEqual(1, result.error["dead_runs"])
 
-    def test_dead_run_has_not_asked_more_than_it_has_senders(self) -> None:
+    def test_dead_run_leaves_no_more_without_a_trace(self) -> None:
         names = self.many()
         result = self.evacuate(**self.dead(25))
-        doubted = names[: batch.SENDERS]
+        doubted = names[: batch.UNTRACED]
         self.assertEqual(set(names) - set(doubted), set(self.nova.asked))
         self.assertEqual(set(doubted), set(result.error["unclear"]))
         self.assertNotIn("dead_runs", result.error)
@@ -263,13 +263,15 @@ class DoubtTest(EvacuationTestCase):
         for name in names[:10]:
             self.record(name, "pre-migrating")
         self.evacuate(**self.dead(25))
-        doubted = set(names[10 : 10 + batch.SENDERS])
+        doubted = set(names[10 : 10 + batch.UNTRACED])
         self.assertEqual(set(names[10:]) - doubted, set(self.nova.asked))
 
-    def test_each_run_that_died_has_its_senders(self) -> None:
+    def test_each_run_that_died_leaves_as_many(self) -> None:
         names = self.many()
         self.evacuate(**self.dead(25, runs=2))
-        self.assertEqual(set(names[2 * batch.SENDERS :]), set(self.nova.asked))
+        self.assertEqual(
+            set(names[2 * batch.UNTRACED :]), set(self.nova.asked)
+        )
 
     def test_when_nobody_knows_how_many_died_nobody_is_asked(self) -> None:
         self.many()
@@ -289,8 +291,8 @@ class DoubtTest(EvacuationTestCase):
             refused={refused: "no"},
             unclear={unclear: [clock.stamp(ago(1)), facts.BASELINE]},
         )
-        doubted = {failed, unclear, *others[: batch.SENDERS]}
-        self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
+        doubted = {failed, unclear, *others[: batch.UNTRACED]}
+        self.assertEqual(set(others[batch.UNTRACED :]), set(self.nova.asked))
         self.assertEqual(doubted | {refused}, set(result.error["unclear"]))
 
     def test_what_a_dead_run_may_have_passed_over_does_not_count(self) -> None:
@@ -304,8 +306,8 @@ class DoubtTest(EvacuationTestCase):
         # Nova lists it again later.
         del self.nova.here[2]
         result = self.evacuate(**self.dead(25))
-        self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
-        doubted = {rebuilt, changed, restored, *others[: batch.SENDERS]}
+        self.assertEqual(set(others[batch.UNTRACED :]), set(self.nova.asked))
+        doubted = {rebuilt, changed, restored, *others[: batch.UNTRACED]}
         self.assertEqual(doubted, set(result.error["unclear"]))
 
     def test_a_death_shortens_no_doubt(self) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies
 from oslotest import base
 
 from mistral_hostrecovery import history
+from tests.unit import facts
 
 REPORT: dict[str, Any] = {
     "state": "failed",
@@ -60,15 +61,6 @@ JSON = strategies.recursive(
         )
     ),
     max_leaves=6,
-)
-
-#: The machine may be busy with other tests.
-UNHURRIED = hypothesis.settings(
-    deadline=None,
-    suppress_health_check=[
-        hypothesis.HealthCheck.too_slow,
-        hypothesis.HealthCheck.data_too_large,
-    ],
 )
 
 
@@ -161,12 +153,12 @@ class HistoryTest(base.BaseTestCase):
         found = dataclasses.asdict(history.of({}))
         self.assertEqual({None}, set(found.values()))
 
-    @UNHURRIED
+    @facts.REPEATABLE
     @hypothesis.given(strategies.dictionaries(strategies.text(), JSON))
     def test_it_never_fails(self, execution: dict[str, Any]) -> None:
         history.of(execution)
 
-    @UNHURRIED
+    @facts.REPEATABLE
     @hypothesis.given(
         strategies.fixed_dictionaries(
             {},

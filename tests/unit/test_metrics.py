@@ -15,6 +15,7 @@ import yaml
 
 from mistral_hostrecovery import history
 from mistral_hostrecovery import metrics
+from tests.unit import facts
 from tests.unit import test_history
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -147,6 +148,7 @@ class MetricsTest(base.BaseTestCase):
         given = {"search_opts": {"host": "c\ud800"}}
         metrics.text([recovery(input=given, output={})]).encode()
 
+    @facts.REPEATABLE
     @hypothesis.given(strategies.text())
     def test_no_host_breaks_the_format(self, host: str) -> None:
         given = {"search_opts": {"host": host}}

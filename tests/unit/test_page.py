@@ -20,6 +20,7 @@ from mistral_hostrecovery import markup
 from mistral_hostrecovery import page
 from mistral_hostrecovery import timeline
 from tests import reports
+from tests.unit import facts
 from tests.unit import test_docs
 from tests.unit import test_history
 
@@ -183,7 +184,7 @@ class PageTest(base.BaseTestCase):
     def test_any_state(self, state: Any) -> None:
         self.taken_apart({"state": state})
 
-    @test_history.UNHURRIED
+    @facts.REPEATABLE
     @hypothesis.given(
         strategies.fixed_dictionaries(
             {},
@@ -195,7 +196,7 @@ class PageTest(base.BaseTestCase):
     def test_a_foreign_report_is_a_page(self, report: dict[str, Any]) -> None:
         self.taken_apart(report)
 
-    @test_history.UNHURRIED
+    @facts.REPEATABLE
     @hypothesis.given(
         strategies.lists(
             strategies.dictionaries(
@@ -309,6 +310,7 @@ class TimelineTest(base.BaseTestCase):
     def test_seconds(self, seconds: float | None, wanted: str) -> None:
         self.assertEqual(wanted, timeline.spoken(seconds))
 
+    @facts.REPEATABLE
     @hypothesis.given(strategies.integers(0, 10**7))
     def test_there_are_few_marks(self, seconds: int) -> None:
         begin = reports.START
@@ -375,6 +377,7 @@ class ChartTest(base.BaseTestCase):
 
 
 class MarkupTest(base.BaseTestCase):
+    @facts.REPEATABLE
     @hypothesis.given(strategies.text())
     def test_a_text_stays_a_text(self, text: str) -> None:
         found = Page(markup.tag("p", text, title=text))
