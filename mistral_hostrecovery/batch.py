@@ -54,6 +54,13 @@ class Sent:
     why_stopped: str | None = None
     #: What kept Nova from answering, None if it answered.
     trouble: errors.HostRecoveryError | None = None
+    #: It ended only because the facts were too old to ask for more.
+    outdated: bool = False
+
+    @property
+    def told(self) -> set[str]:
+        """Who was asked."""
+        return {*self.accepted, *self.refused, *self.unclear}
 
 
 def send(
@@ -61,11 +68,13 @@ def send(
     asks: Sequence[Ask],
     stopwatch: clock.Stopwatch,
     facts_at: float,
-) -> Sent:
+    sent: Sent,
+) -> None:
     """Ask Nova to evacuate each instance, and stop at the first trouble.
 
     :param facts_at: what the stopwatch said when Nova was asked whether
         evacuations of these instances are under way.
+    :param sent: what this run has sent before; what becomes of these is added.
     """
 
     until = min(BEGIN_SECONDS, facts_at + FACTS_SECONDS)
@@ -79,11 +88,17 @@ def send(
         nova.evacuate(ask.instance, ask.how, timeout=config.RUN_SECONDS)
         return True
 
-    sent = Sent()
-    answers = _sent(asks, ask, stopwatch, until)
+    allowed = UNTRACED - len(sent.refused)
+    answers = _sent(asks, ask, stopwatch, until, allowed)
     for one, answer in zip(asks, answers, strict=True):
         _enter(sent, one.instance, answer)
-    return sent
+    sent.outdated = (
+        False in answers
+        and sent.trouble is None
+        and sent.why_stopped is None
+        and len(sent.refused) < UNTRACED
+        and stopwatch.elapsed() < BEGIN_SECONDS
+    )
 
 
 def act(
@@ -109,7 +124,7 @@ def act(
         return True
 
     sent = Sent()
-    answers = _sent(acts, ask, stopwatch, ACT_SECONDS)
+    answers = _sent(acts, ask, stopwatch, ACT_SECONDS, UNTRACED)
     for (instance, _), answer in zip(acts, answers, strict=True):
         if isinstance(answer, errors.Conflict):
             LOG.warning("%s: %s", instance, answer)
@@ -134,6 +149,7 @@ def _sent(
     ask: Callable[[_Item], bool],
     stopwatch: clock.Stopwatch,
     until: float,
+    allowed: int,
 ) -> list[bool | errors.HostRecoveryError]:
     """Return, by item, whether it was sent and accepted, or why not.
 
@@ -143,17 +159,18 @@ def _sent(
 
     And should this run die, no more than UNTRACED of its requests leave no
     trace in Nova. See :func:`memory.unseen`.
+
+    :param allowed: so many that are not accepted end it.
     """
     answers: list[bool | errors.HostRecoveryError] = [False] * len(items)
-    untraced = 0
     for number, item in enumerate(items):
-        if untraced == UNTRACED or stopwatch.elapsed() >= until:
+        if not allowed or stopwatch.elapsed() >= until:
             break
         try:
             answers[number] = ask(item)
         except (errors.EvacuationRefused, errors.Conflict) as exc:
             answers[number] = exc
-            untraced += 1
+            allowed -= 1
         except errors.HostRecoveryError as exc:
             answers[number] = exc
             break

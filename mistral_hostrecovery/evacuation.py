@@ -19,6 +19,7 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import fencing
+from mistral_hostrecovery import look
 from mistral_hostrecovery import memory as memory_module
 from mistral_hostrecovery import model
 from mistral_hostrecovery import observation
@@ -100,12 +101,8 @@ class Evacuate(action.HostRecoveryAction):
         changed = nova.changed_instances(
             observation.since(made), self.host["host"]
         )
-        facts_at = call.stopwatch.elapsed()
-        records = nova.migrations(self.host["host"], evacuations_only=True)
-        services = nova.services()
-        facts = progress.Facts(
-            clock.now(), progress.group(records), fencing.lost(services)
-        )
+        now = look.take(nova, self.host["host"], call.stopwatch)
+        facts = now.facts
         known = self._remember(call, settings, facts)
         # What has not changed since the plan looked the same to each run.
         plain = {
@@ -127,11 +124,7 @@ class Evacuate(action.HostRecoveryAction):
             )
             for v in scope
         }
-        why_stopped = (
-            self._why_unsafe(call, services)
-            or progress.why_returned(self.host["host"], records, rules)
-            or observation.why_late(self.host)
-        )
+        why_stopped = self._why_stopped(call, now, rules)
         if why_stopped:
             return {**turn, **_stopped(why_stopped, facts.memory, steps)}
 
@@ -140,15 +133,8 @@ class Evacuate(action.HostRecoveryAction):
             for v in scope
             if steps[v.instance].next is progress.Next.ASK
         ]
-        # One that is stuck on a host which is down must not keep the others.
-        down = facts.lost_hosts | {s.host for s in services if not s.up}
-        busy = sum(
-            progress.under_way(r[0], down)
-            for instance, r in facts.evacuations.items()
-            if instance in here
-        )
-        room = max(settings.max_in_flight - busy, 0)
-        sent = batch.send(nova, asks[:room], call.stopwatch, facts_at)
+        sent, now = self._send(call, nova, asks, now, here, rules, settings)
+        facts = dataclasses.replace(now.facts, memory=facts.memory)
         memory = _learned(facts, sent, settings)
         if sent.why_stopped:
             return {**turn, **_stopped(sent.why_stopped, memory, steps)}
@@ -181,6 +167,41 @@ class Evacuate(action.HostRecoveryAction):
             **turn,
             **memory.to_dict(),
         }
+
+    def _send(
+        self,
+        call: action.Call,
+        nova: cloud.Cloud,
+        asks: Sequence[batch.Ask],
+        now: look.Look,
+        here: Collection[str],
+        rules: progress.Rules,
+        settings: policy.Policy,
+    ) -> tuple[batch.Sent, look.Look]:
+        """Ask for as many as there is room for, and never on old facts."""
+        sent = batch.Sent()
+        while True:
+            room = now.room(here, settings.max_in_flight)
+            batch.send(nova, asks[:room], call.stopwatch, now.at, sent)
+            if not sent.outdated:
+                return sent, now
+            before = now
+            try:
+                now = look.take(nova, self.host["host"], call.stopwatch)
+            except errors.HostRecoveryError as exc:
+                # What this run has sent must not be lost.
+                sent.trouble = exc
+                return sent, before
+            sent.why_stopped = self._why_stopped(call, now, rules)
+            if sent.why_stopped:
+                return sent, now
+            # What shows up that this run has not sent is for the next one.
+            asks = [
+                ask
+                for ask in asks
+                if ask.instance not in sent.told
+                and now.of(ask.instance) == before.of(ask.instance)
+            ]
 
     def _beside(self, call: action.Call) -> list[str] | actions.Result:
         """Return the unfinished tasks beside this one, or that it waits."""
@@ -236,15 +257,20 @@ class Evacuate(action.HostRecoveryAction):
             {**earlier.acts, **said.acts},
         )
 
-    def _why_unsafe(
-        self, call: action.Call, services: list[model.Service]
+    def _why_stopped(
+        self, call: action.Call, now: look.Look, rules: progress.Rules
     ) -> str | None:
-        by_host = {s.host: s for s in services}
-        return fencing.why_unsafe(
-            by_host.get(self.host["host"]),
-            self.host["host"],
-            call.owner(),
-            clock.parse(self.isolated_at),
+        """Return why nothing may be asked any more, None if it may."""
+        by_host = {s.host: s for s in now.services}
+        return (
+            fencing.why_unsafe(
+                by_host.get(self.host["host"]),
+                self.host["host"],
+                call.owner(),
+                clock.parse(self.isolated_at),
+            )
+            or progress.why_returned(self.host["host"], now.records, rules)
+            or observation.why_late(self.host)
         )
 
     def _acts(

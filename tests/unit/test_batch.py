@@ -81,7 +81,9 @@ def send(
 ) -> batch.Sent:
     clock: Any = stopwatch or standins.Stopwatch()
     asked: Any = nova
-    return batch.send(asked, wanted, clock, facts_at)
+    sent = batch.Sent()
+    batch.send(asked, wanted, clock, facts_at, sent)
+    return sent
 
 
 def told(sent: batch.Sent) -> list[str]:

@@ -131,25 +131,6 @@ class EvacuateTest(EvacuationTestCase):
             self.evacuate(wave=4)
             self.assertEqual(set(order[:number]), set(self.nova.asked))
 
-    def test_slow_reset_leaves_it_to_the_next_run(self) -> None:
-        self.planned(facts.verdict(was="paused", first="reset"))
-        self.nova.here = [facts.instance(vm_state="paused")]
-        watch = standins.Stopwatch(1.0)
-        call = self.call()
-        object.__setattr__(call, "stopwatch", watch)
-
-        def slow(_: str) -> None:
-            watch.seconds = 7.0
-
-        self.nova.reset = slow
-        isolated_at = self.nova.service.updated_at.isoformat()
-        made = evacuation.Evacuate(self.confirmed, "plan", isolated_at)
-        with self.connected():
-            result = made._perform(call)
-        self.assertEqual([], self.nova.asked)
-        self.assertIn("1 instances of host c1 are still", str(result.error))
-        self.assertEqual({}, result.error["unclear"])
-
     def test_nothing_is_asked_of_an_unsafe_host(self) -> None:
         self.nova.service = facts.service(updated_at=ago(60))
         result = self.evacuate()
@@ -194,6 +175,116 @@ class EvacuateTest(EvacuationTestCase):
         self.nova.asked.clear()
         self.evacuate(evacuated="round-1")
         self.assertNotIn("web", self.nova.asked)
+
+
+class SlowTest(EvacuationTestCase):
+    """No instance is asked on facts that are older than five seconds."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.watch = standins.Stopwatch(1.0)
+        self.names = [f"vm{n:02}" for n in range(20)]
+        self.planned(*(facts.verdict(instance=name) for name in self.names))
+        self.nova.here = [facts.instance(id=name) for name in self.names]
+        #: What happens when so many have been asked.
+        self.events: dict[int, Any] = {}
+
+    def evacuate_slowly(self, seconds: float = 1.0) -> Any:
+        """Each request takes so long, and shows as a record."""
+        ask = self.nova.evacuate
+
+        def slow(instance: str, *how: Any, **more: Any) -> None:
+            self.watch.seconds += seconds
+            ask(instance, *how, **more)
+            self.record(instance, "pre-migrating")
+            self.events.get(len(self.nova.asked), lambda: None)()
+
+        self.nova.evacuate = slow
+        call = self.call()
+        object.__setattr__(call, "stopwatch", self.watch)
+        isolated_at = self.nova.service.updated_at.isoformat()
+        self.made = evacuation.Evacuate(self.confirmed, "plan", isolated_at)
+        with self.connected():
+            return self.made._perform(call)
+
+    def test_it_looks_again(self) -> None:
+        result = self.evacuate_slowly()
+        # From 1 to 6, to 11, and to 15 s after it began.
+        self.assertEqual(self.names[:14], self.nova.asked)
+        self.assertEqual(3, self.nova.calls.count("services"))
+        self.assertEqual(3, self.nova.calls.count("migrations"))
+        self.assertIn("6 instances of host c1 are still", str(result.error))
+
+    def test_host_that_is_not_fenced_any_more(self) -> None:
+        def unfence() -> None:
+            self.nova.service = facts.service(updated_at=ago(60))
+
+        self.events[3] = unfence
+        result = self.evacuate_slowly()
+        self.assertEqual(self.names[:5], self.nova.asked)
+        self.assertEqual("refused", result["state"])
+        self.assertIn("no longer forced down", result["reason"])
+
+    def test_host_that_has_started_again(self) -> None:
+        self.events[3] = lambda: self.record("vm00", "completed")
+        result = self.evacuate_slowly()
+        self.assertEqual(self.names[:5], self.nova.asked)
+        self.assertIn("has started again", result["reason"])
+
+    def test_deadline(self) -> None:
+        def late() -> None:
+            self.made.host["deadline"] = clock.stamp(ago(1))
+
+        self.events[3] = late
+        result = self.evacuate_slowly()
+        self.assertEqual(self.names[:5], self.nova.asked)
+        self.assertIn("passed its deadline", result["reason"])
+
+    def test_what_somebody_else_asked_is_not_asked(self) -> None:
+        self.events[3] = lambda: self.record("vm06", "accepted")
+        result = self.evacuate_slowly()
+        self.assertEqual(
+            [name for name in self.names[:15] if name != "vm06"],
+            self.nova.asked,
+        )
+        self.assertTrue(result.is_error(), "the next run looks at it")
+
+    def test_number_under_way_is_bounded(self) -> None:
+        self.settings = policy.Policy(max_in_flight=7)
+        self.evacuate_slowly()
+        self.assertEqual(self.names[:7], self.nova.asked)
+
+    def test_nova_does_not_answer_the_second_time(self) -> None:
+        def fail() -> None:
+            self.nova.fails["services"] = errors.Unavailable("Nova is away")
+
+        self.nova.fails["evacuate vm01"] = errors.EvacuationRefused("no")
+        self.events[3] = fail
+        result = self.evacuate_slowly()
+        self.assertEqual(self.names[:5], self.nova.asked)
+        self.assertIn("Nova is away", str(result.error))
+        self.assertEqual({"vm01": "no"}, result.error["refused"])
+
+    def test_those_without_a_trace_are_counted_over_the_whole_run(
+        self,
+    ) -> None:
+        for name in ("vm01", "vm03", "vm08", "vm09"):
+            self.nova.fails[f"evacuate {name}"] = errors.EvacuationRefused("")
+        self.evacuate_slowly()
+        self.assertEqual(self.names[:10], self.nova.asked)
+
+    def test_slow_reset(self) -> None:
+        self.planned(facts.verdict(was="paused", first="reset"))
+        self.nova.here = [facts.instance(vm_state="paused")]
+
+        def reset(_: str) -> None:
+            self.watch.seconds += 6.0
+
+        self.nova.reset = reset
+        result = self.evacuate_slowly()
+        self.assertEqual([], self.nova.asked)
+        self.assertIn("1 instances of host c1 are still", str(result.error))
+        self.assertEqual({}, result.error["unclear"])
 
 
 class DoubtTest(EvacuationTestCase):

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""What Nova says, at one moment, that evacuating depends on."""
+
+from collections.abc import Collection, Sequence
+
+from mistral_hostrecovery import clock
+from mistral_hostrecovery import cloud
+from mistral_hostrecovery import fencing
+from mistral_hostrecovery import model
+from mistral_hostrecovery import progress
+
+
+class Look:
+    """The hosts, and the evacuations from the failed one."""
+
+    def __init__(
+        self,
+        at: float,
+        records: list[model.Migration],
+        services: list[model.Service],
+    ) -> None:
+        #: Seconds since the run of the action began.
+        self.at = at
+        self.records = records
+        self.services = services
+        self.facts = progress.Facts(
+            clock.now(), progress.group(records), fencing.lost(services)
+        )
+
+    def of(self, instance: str) -> Sequence[model.Migration]:
+        """Return the evacuations of an instance, the newest first."""
+        return self.facts.evacuations.get(instance, ())
+
+    def room(self, here: Collection[str], most: int) -> int:
+        """Return how many more evacuations may be asked for.
+
+        :param here: the instances on the failed host.
+        :param most: so many may be under way at once.
+        """
+        # One that is stuck on a host which is down must not keep the others.
+        down = self.facts.lost_hosts
+        down |= {service.host for service in self.services if not service.up}
+        busy = sum(
+            progress.under_way(records[0], down)
+            for instance, records in self.facts.evacuations.items()
+            if instance in here
+        )
+        return max(most - busy, 0)
+
+
+def take(nova: cloud.Cloud, host: str, stopwatch: clock.Stopwatch) -> Look:
+    """Return what Nova says now about a failed host.
+
+    :raises errors.HostRecoveryError: Nova does not say.
+    """
+    at = stopwatch.elapsed()
+    records = nova.migrations(host, evacuations_only=True)
+    return Look(at, records, nova.services())
