@@ -54,13 +54,18 @@ class Sent:
     why_stopped: str | None = None
     #: What kept Nova from answering, None if it answered.
     trouble: errors.HostRecoveryError | None = None
-    #: It ended only because the facts were too old to ask for more.
-    outdated: bool = False
 
     @property
     def told(self) -> set[str]:
         """Who was asked."""
         return {*self.accepted, *self.refused, *self.unclear}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this run may ask for no more."""
+        return bool(
+            self.trouble or self.why_stopped or len(self.refused) >= UNTRACED
+        )
 
 
 def send(
@@ -92,13 +97,6 @@ def send(
     answers = _sent(asks, ask, stopwatch, until, allowed)
     for one, answer in zip(asks, answers, strict=True):
         _enter(sent, one.instance, answer)
-    sent.outdated = (
-        False in answers
-        and sent.trouble is None
-        and sent.why_stopped is None
-        and len(sent.refused) < UNTRACED
-        and stopwatch.elapsed() < BEGIN_SECONDS
-    )
 
 
 def act(
@@ -153,12 +151,9 @@ def _sent(
 ) -> list[bool | errors.HostRecoveryError]:
     """Return, by item, whether it was sent and accepted, or why not.
 
-    In the given order, and one at a time. Nova's scheduler sees an evacuation
-    only when its destination has claimed the room for it: who asks for many
-    at once has them all sent to one host, which takes one after another.
-
-    And should this run die, no more than UNTRACED of its requests leave no
-    trace in Nova. See :func:`memory.unseen`.
+    In the given order, and one at a time: should this run die, no more than
+    UNTRACED of its requests leave no trace in Nova. See
+    :func:`memory.unseen`.
 
     :param allowed: so many that are not accepted end it.
     """

@@ -50,3 +50,7 @@ class Stopwatch:
             time.clock_gettime(time.CLOCK_BOOTTIME) - self._boot,
             time.time() - self._wall,
         )
+
+    def pause(self, seconds: float) -> None:
+        """Wait for so long, which counts as well."""
+        time.sleep(seconds)

@@ -34,6 +34,11 @@ LOG = logging.getLogger(__name__)
 #: States in which Nova evacuates an instance as it is.
 _EVACUABLE = frozenset({"active", "stopped", "error"})
 
+#: So many evacuations are asked for that no destination has claimed yet ...
+_UNCLAIMED = 12
+#: ... and after so many seconds it is looked whether one has.
+_CLAIM_PAUSE = 1.5
+
 
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
@@ -178,16 +183,33 @@ class Evacuate(action.HostRecoveryAction):
         rules: progress.Rules,
         settings: policy.Policy,
     ) -> tuple[batch.Sent, look.Look]:
-        """Ask for as many as there is room for, and never on old facts."""
+        """Ask for as many as there is room for, and never on old facts.
+
+        Nova's scheduler sees an evacuation when its destination has claimed
+        the room. Those that are asked for before that go to the same host,
+        which takes one after another, so only a few are.
+        """
+        stopwatch = call.stopwatch
         sent = batch.Sent()
+        asked_at: dict[str, float] = {}
         while True:
             room = now.room(here, settings.max_in_flight)
-            batch.send(nova, asks[:room], call.stopwatch, now.at, sent)
-            if not sent.outdated:
+            few = max(_UNCLAIMED - now.unclaimed(asked_at), 0)
+            batch.send(nova, asks[: min(room, few)], stopwatch, now.at, sent)
+            for instance in sent.accepted:
+                asked_at.setdefault(instance, stopwatch.elapsed())
+            asks = [ask for ask in asks if ask.instance not in sent.told]
+            if sent.has_ended or not asks:
+                return sent, now
+            if stopwatch.elapsed() < now.at + batch.FACTS_SECONDS:
+                if room <= few:
+                    return sent, now
+                stopwatch.pause(_CLAIM_PAUSE)
+            if stopwatch.elapsed() >= batch.BEGIN_SECONDS:
                 return sent, now
             before = now
             try:
-                now = look.take(nova, self.host["host"], call.stopwatch)
+                now = look.take(nova, self.host["host"], stopwatch)
             except errors.HostRecoveryError as exc:
                 # What this run has sent must not be lost.
                 sent.trouble = exc
@@ -199,8 +221,7 @@ class Evacuate(action.HostRecoveryAction):
             asks = [
                 ask
                 for ask in asks
-                if ask.instance not in sent.told
-                and now.of(ask.instance) == before.of(ask.instance)
+                if now.of(ask.instance) == before.of(ask.instance)
             ]
 
     def _beside(self, call: action.Call) -> list[str] | actions.Result:

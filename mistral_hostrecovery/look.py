@@ -2,13 +2,16 @@
 
 """What Nova says, at one moment, that evacuating depends on."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import fencing
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+
+#: A destination that has not made room by now may never do so.
+CLAIM_SECONDS = 5.0
 
 
 class Look:
@@ -31,6 +34,18 @@ class Look:
     def of(self, instance: str) -> Sequence[model.Migration]:
         """Return the evacuations of an instance, the newest first."""
         return self.facts.evacuations.get(instance, ())
+
+    def unclaimed(self, asked: Mapping[str, float]) -> int:
+        """Return how many evacuations no destination has made room for yet.
+
+        :param asked: when each was asked for, in seconds since the run of the
+            action began.
+        """
+        return sum(
+            self.at - at < CLAIM_SECONDS
+            and any(r.destination is None for r in self.of(instance)[:1])
+            for instance, at in asked.items()
+        )
 
     def room(self, here: Collection[str], most: int) -> int:
         """Return how many more evacuations may be asked for.

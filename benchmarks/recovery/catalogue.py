@@ -9,6 +9,7 @@ from benchmarks.recovery import stage
 from benchmarks.recovery import tools
 
 ALL = (
+    "limit-1",
     "limit",
     "named",
     "ours",

@@ -189,14 +189,14 @@ class SlowTest(EvacuationTestCase):
         #: What happens when so many have been asked.
         self.events: dict[int, Any] = {}
 
-    def evacuate_slowly(self, seconds: float = 1.0) -> Any:
+    def evacuate_slowly(self, seconds: float = 1.0, **record: Any) -> Any:
         """Each request takes so long, and shows as a record."""
         ask = self.nova.evacuate
 
         def slow(instance: str, *how: Any, **more: Any) -> None:
             self.watch.seconds += seconds
             ask(instance, *how, **more)
-            self.record(instance, "pre-migrating")
+            self.record(instance, "accepted", **record)
             self.events.get(len(self.nova.asked), lambda: None)()
 
         self.nova.evacuate = slow
@@ -253,6 +253,51 @@ class SlowTest(EvacuationTestCase):
         self.settings = policy.Policy(max_in_flight=7)
         self.evacuate_slowly()
         self.assertEqual(self.names[:7], self.nova.asked)
+
+    def claim(self) -> None:
+        """The destinations make room for all that was asked."""
+        self.nova.records = [
+            dataclasses.replace(one, status="pre-migrating", destination="c2")
+            for one in self.nova.records
+        ]
+
+    def evacuate_unclaimed(self) -> tuple[list[int], Any]:
+        """Return how many had been asked at each pause, and the result."""
+        pauses: list[int] = []
+        pause = self.watch.pause
+
+        def count(seconds: float) -> None:
+            pauses.append(len(self.nova.asked))
+            pause(seconds)
+            self.events.get(-len(pauses), lambda: None)()
+
+        self.watch.pause = count  # type: ignore[method-assign]
+        result = self.evacuate_slowly(0.0, destination=None)
+        return pauses, result
+
+    def test_few_are_asked_that_no_destination_has_claimed(self) -> None:
+        self.events[-1] = self.claim
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([12], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_what_is_never_claimed_does_not_keep_the_others(self) -> None:
+        pauses, _ = self.evacuate_unclaimed()
+        # After 1.5, 3, 4.5 and 6 seconds.
+        self.assertEqual([12, 12, 12, 12], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_host_returns_while_claims_are_waited_for(self) -> None:
+        self.events[-1] = lambda: self.record("vm00", "completed")
+        _, result = self.evacuate_unclaimed()
+        self.assertEqual(self.names[:12], self.nova.asked)
+        self.assertIn("has started again", result["reason"])
+
+    def test_when_no_more_may_be_under_way_nothing_is_waited_for(self) -> None:
+        self.settings = policy.Policy(max_in_flight=12)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([], pauses)
+        self.assertEqual(self.names[:12], self.nova.asked)
 
     def test_nova_does_not_answer_the_second_time(self) -> None:
         def fail() -> None:
