@@ -43,9 +43,10 @@ _CLAIM_PAUSE = 1.5
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
 
-    One bounded batch in each run. Right before it, Nova is asked again
-    whether the host is still fenced, isolated and ours, and whether an
-    evacuation of an instance is under way: such an instance is not asked.
+    One bounded batch in each run, a few instances at a time. Right before
+    these, Nova is asked again whether the host is still fenced, isolated and
+    ours, and whether an evacuation of an instance is under way: such an
+    instance is not asked.
     Instances that are to start or to stop after they moved do so here too.
 
     An engine that dies may leave a task to be run once more, also one that
