@@ -33,7 +33,6 @@ from lab.simulation import calls
 from lab.simulation import cloud as cloud_module
 from lab.simulation import server
 from mistral_hostrecovery import action
-from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
 from mistral_hostrecovery import executions
@@ -169,7 +168,7 @@ class Harness:
         with (
             webhooks.receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
-            mock.patch.object(batch, "SENDERS", 1),
+            mock.patch.object(clock.Stopwatch, "pause", _pausing(cloud.clock)),
             mock.patch.object(
                 action.HostRecoveryAction,
                 "run",
@@ -314,6 +313,15 @@ def _passing_time(virtual: Clock, delay: int) -> Any:
         return result
 
     return run
+
+
+def _pausing(virtual: Clock) -> Any:
+    def pause(self: Any, seconds: float) -> None:
+        virtual.advance(seconds)
+        self._boot -= seconds
+        self._wall -= seconds
+
+    return pause
 
 
 def _started_at(moment: datetime.datetime) -> Any:

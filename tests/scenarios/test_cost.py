@@ -59,11 +59,18 @@ class TestCost(base.BaseTestCase):
         # Placement: one per shape of instances; Glance: one per image.
         self.assertEqual(1, calls.pop("image"))
         self.assertLessEqual(calls.pop("placement"), 5)
+        # Before a few are asked: the services, and the evacuations under way.
+        # A run asks for 15 seconds, and pauses for 1.5.
+        looks = calls.pop("services")
+        self.assertLessEqual(looks, 10 + 11 * batches, calls)
         # Exactly 1,000 instances are one page and the proof that it was the
         # last one, wherever all of them are listed.
         pages = 4
         self.assertLessEqual(
-            calls.total(), 20 + 4 * batches + 2 * polls + pages, calls
+            calls.pop("migrations"), looks + 2 * polls + pages, calls
+        )
+        self.assertLessEqual(
+            calls.total(), 10 + 2 * batches + 2 * polls + pages, calls
         )
 
         size = len(json.dumps(many.report))
