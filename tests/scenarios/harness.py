@@ -7,6 +7,7 @@ the same on every machine.  The only thing changed in the workbook is that
 its retries do not wait; the seconds pass in the cloud instead.
 """
 
+import collections
 import dataclasses
 import datetime
 import functools
@@ -83,7 +84,8 @@ class Result:
     state: str
     report: dict[str, Any] | None
     lines: list[str]
-    requests: int
+    #: The requests, by number, after which a death may matter.
+    points: list[int]
     cloud: cloud_module.Cloud
     execution_id: str
     #: The calls to Nova and Placement, one line each.
@@ -217,7 +219,7 @@ class Harness:
             + [telling.readable(line, cloud) for line in told]
             + telling.told(ended, report, cloud)
             + self._messages(webhook),
-            killer.seen,
+            killer.points,
             cloud,
             started.id,
             [line for line in made if not line.startswith(" ")],
@@ -280,6 +282,10 @@ class _Killer:
         self._clock = virtual
         self._kill_after = kill_after
         self.seen = 0
+        #: After which requests a death may matter: after each one that
+        #: changes something, and twice after each question in between.
+        self.points: list[int] = []
+        self._questions: collections.Counter[str] = collections.Counter()
 
     def wrap(self, request: Any) -> Any:
         def wrapped(session: Any, *args: Any, **kwargs: Any) -> Any:
@@ -289,6 +295,7 @@ class _Killer:
             service = (kwargs.get("endpoint_filter") or {}).get("service_type")
             if service in ("compute", "placement"):
                 self.seen += 1
+                self._note(*args[:2])
                 if self.seen == self._kill_after:
                     session.killed = True
                     # Until Mistral misses the heartbeats.
@@ -297,6 +304,16 @@ class _Killer:
             return answer
 
         return wrapped
+
+    def _note(self, url: str, method: str) -> None:
+        if method == "GET":
+            question = url.partition("?")[0]
+            self._questions[question] += 1
+            if self._questions[question] > 2:
+                return
+        else:
+            self._questions.clear()
+        self.points.append(self.seen)
 
 
 def _passing_time(virtual: Clock, delay: int) -> Any:
