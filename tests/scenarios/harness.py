@@ -52,7 +52,7 @@ mistral_utils.utc_now_sec = timeutils.utcnow
 INPUT = {"search_opts": {"host": "c1"}, "on_shared_storage": True}
 
 #: Real seconds that one execution may take.
-PATIENCE = 180
+PATIENCE = 600
 
 #: Before a test makes a temporary one of its own: Mistral outlives the test.
 TEMPORARY = tempfile.gettempdir()
