@@ -26,6 +26,7 @@ from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import spreading
 from mistral_hostrecovery import states
 from mistral_hostrecovery import storage
 
@@ -33,11 +34,6 @@ LOG = logging.getLogger(__name__)
 
 #: States in which Nova evacuates an instance as it is.
 _EVACUABLE = frozenset({"active", "stopped", "error"})
-
-#: So many evacuations are asked for that no destination has claimed yet ...
-_UNCLAIMED = 12
-#: ... and after so many seconds it is looked whether one has.
-_CLAIM_PAUSE = 1.5
 
 
 class Evacuate(action.HostRecoveryAction):
@@ -139,7 +135,15 @@ class Evacuate(action.HostRecoveryAction):
             for v in scope
             if steps[v.instance].next is progress.Next.ASK
         ]
-        sent, now = self._send(call, nova, asks, now, here, rules, settings)
+        sent, now = spreading.send(
+            nova,
+            asks,
+            now,
+            here,
+            settings.max_in_flight,
+            call.stopwatch,
+            lambda then: self._why_stopped(call, then, rules),
+        )
         facts = dataclasses.replace(now.facts, memory=facts.memory)
         memory = _learned(facts, sent, settings)
         if sent.why_stopped:
@@ -173,57 +177,6 @@ class Evacuate(action.HostRecoveryAction):
             **turn,
             **memory.to_dict(),
         }
-
-    def _send(
-        self,
-        call: action.Call,
-        nova: cloud.Cloud,
-        asks: Sequence[batch.Ask],
-        now: look.Look,
-        here: Collection[str],
-        rules: progress.Rules,
-        settings: policy.Policy,
-    ) -> tuple[batch.Sent, look.Look]:
-        """Ask for as many as there is room for, and never on old facts.
-
-        Nova's scheduler sees an evacuation when its destination has claimed
-        the room. Those that are asked for before that go to the same host,
-        which takes one after another, so only a few are.
-        """
-        stopwatch = call.stopwatch
-        sent = batch.Sent()
-        asked_at: dict[str, float] = {}
-        while True:
-            room = now.room(here, settings.max_in_flight)
-            few = max(_UNCLAIMED - now.unclaimed(asked_at), 0)
-            batch.send(nova, asks[: min(room, few)], stopwatch, now.at, sent)
-            for instance in sent.accepted:
-                asked_at.setdefault(instance, stopwatch.elapsed())
-            asks = [ask for ask in asks if ask.instance not in sent.told]
-            if sent.has_ended or not asks:
-                return sent, now
-            if stopwatch.elapsed() < now.at + batch.FACTS_SECONDS:
-                if room <= few:
-                    return sent, now
-                stopwatch.pause(_CLAIM_PAUSE)
-            if stopwatch.elapsed() >= batch.BEGIN_SECONDS:
-                return sent, now
-            before = now
-            try:
-                now = look.take(nova, self.host["host"], stopwatch)
-            except errors.HostRecoveryError as exc:
-                # What this run has sent must not be lost.
-                sent.trouble = exc
-                return sent, before
-            sent.why_stopped = self._why_stopped(call, now, rules)
-            if sent.why_stopped:
-                return sent, now
-            # What shows up that this run has not sent is for the next one.
-            asks = [
-                ask
-                for ask in asks
-                if now.of(ask.instance) == before.of(ask.instance)
-            ]
 
     def _beside(self, call: action.Call) -> list[str] | actions.Result:
         """Return the unfinished tasks beside this one, or that it waits."""

@@ -19,10 +19,12 @@ class Look:
 
     def __init__(
         self,
+        host: str,
         at: float,
         records: list[model.Migration],
         services: list[model.Service],
     ) -> None:
+        self.host = host
         #: Seconds since the run of the action began.
         self.at = at
         self.records = records
@@ -71,4 +73,4 @@ def take(nova: cloud.Cloud, host: str, stopwatch: clock.Stopwatch) -> Look:
     """
     at = stopwatch.elapsed()
     records = nova.migrations(host, evacuations_only=True)
-    return Look(at, records, nova.services())
+    return Look(host, at, records, nova.services())
