@@ -245,6 +245,13 @@ class AgentTest(test_recovery.RecoveryTest):
         self.addCleanup(self._crm_resource, "--delete-parameter", name)
         self.wait_until(self.agent_on, "the agent runs")
 
+    def set_policy(self, **policy: Any) -> None:
+        """Give the site this policy until the test ends."""
+        name = "site"
+        self.mistral.environments.create(name=name, variables=policy)
+        self.addCleanup(self.mistral.environments.delete, name)
+        self.set_parameter("environment", name)
+
     def _crm_resource(self, *words: str) -> None:
         on = self.agent_on() or self.cluster.controllers[0]
         resource = ("--resource", cluster_names.AGENT)

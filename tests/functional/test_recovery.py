@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from mistralclient.api import client as mistral_client
+from testtools import content
 
 from tests.functional import base
 from tests.scenarios import WORKBOOK
@@ -22,6 +23,7 @@ class RecoveryTest(base.FunctionalTest):
         super().setUp()
         self.share_storage(True)
         self.mistral = self.connect("mistral", "service")
+        self.addOnException(self._tell)
         # Each test has a cloud that has seen no storm.
         for execution in self.mistral.executions.list():
             self.mistral.executions.delete(execution.id, force=True)
@@ -52,6 +54,18 @@ class RecoveryTest(base.FunctionalTest):
             return now.state in ("SUCCESS", "ERROR") and now
 
         return self.wait_until(ended, "the execution has ended", SECONDS)
+
+    def _tell(self, exc_info: Any) -> None:
+        """Keep with a failure how far each execution is."""
+        told = []
+        for execution in self.mistral.executions.list():
+            told.append(f"{execution.workflow_name} {execution.state}")
+            for task in self.mistral.tasks.list(execution.id):
+                told.append(f"  {task.name} {task.state}")
+                for run in self.mistral.action_executions.list(task.id)[-2:]:
+                    whole = self.mistral.action_executions.get(run.id)
+                    told.append(f"    {run.state} {whole.output}")
+        self.addDetail("mistral", content.text_content("\n".join(told)))
 
     def report(self, execution: Any) -> dict[str, Any]:
         return json.loads(execution.output)["report"]
