@@ -5,6 +5,9 @@ import atexit
 from collections.abc import Callable
 import functools
 import os
+from pathlib import Path
+import shutil
+import tempfile
 import time
 from typing import Any
 
@@ -14,8 +17,22 @@ from oslotest import base
 
 from lab import cloud
 from lab import making
+from lab import mistral
 
 NOVA_VERSION = "2.93"
+
+
+@functools.cache
+def own_network() -> None:
+    """Give the lab of this process a loopback and a lock of its own.
+
+    So that another worker's, and a developer's, can run beside it; without
+    root, one at a time.
+    """
+    if os.geteuid() == 0:
+        directory = Path(tempfile.mkdtemp(prefix="hostrecovery-tests-"))
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        mistral.own_network(directory)
 
 
 @functools.cache
@@ -26,6 +43,7 @@ def shared_lab() -> cloud.Lab:
     """
     if os.environ.get(cloud.RUN_DIRECTORY):
         return cloud.Lab.attach()
+    own_network()
     lab = cloud.Lab(progress=functools.partial(print, flush=True))
     lab.start_up()
     atexit.register(lab.shut_down)

@@ -150,11 +150,12 @@ class TestEnd(oslotest_base.BaseTestCase):
     """With a lab of its own, so only where none runs."""
 
     def test_nothing_is_left_when_the_owner_is_killed(self) -> None:
+        base.own_network()
         self.assertIsNone(lock.holder(), "a lab runs: end it first")
         owner = subprocess.Popen(
             [sys.executable, "-c", OWNER],
             cwd=layout.CHECKOUT,
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | {"TMPDIR": str(lock.PATH.parent)},
             stdout=subprocess.PIPE,
             text=True,
         )
