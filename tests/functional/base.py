@@ -31,6 +31,8 @@ def own_network() -> None:
     """
     if os.geteuid() == 0:
         directory = Path(tempfile.mkdtemp(prefix="hostrecovery-tests-"))
+        # ocf-tester reads an agent in there as nobody.
+        directory.chmod(0o711)
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         mistral.own_network(directory)
 
