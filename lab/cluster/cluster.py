@@ -291,7 +291,7 @@ class Cluster:
             if time.monotonic() > deadline:
                 failed = failed or self.show()
                 raise LabError(f"Not within {seconds} s: {what}\n{failed}")
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def wait_online(self, *names: str, seconds: float = 60) -> None:
         """Until these nodes (default: all) are up for the cluster."""

@@ -157,7 +157,7 @@ class FunctionalTest(base.BaseTestCase):
         while not (value := reached()):
             if time.monotonic() > deadline:
                 self.fail(f"not within {seconds} s: {what}")
-            time.sleep(0.2)
+            time.sleep(0.5)
         return value
 
     def share_storage(self, shared: bool) -> None:
