@@ -13,6 +13,7 @@ import sys
 from typing import Any
 import unittest
 
+from lab import LabError
 from lab import cloud
 from lab import cluster as cluster_module
 from lab import install
@@ -175,11 +176,14 @@ class AgentTest(test_recovery.RecoveryTest):
         return found
 
     def wait_for_status(self, *words: str, seconds: float = SECONDS) -> None:
-        self.cluster.wait_for(
-            lambda: all(word in self.status() for word in words),
-            f"the status says {words}",
-            seconds,
-        )
+        try:
+            self.cluster.wait_for(
+                lambda: all(word in self.status() for word in words),
+                f"the status says {words}",
+                seconds,
+            )
+        except LabError as error:
+            raise LabError(f"{error}\nIt says: {self.status()}") from None
 
     # What Mistral says
 

@@ -34,8 +34,9 @@ class RecoveryTest(base.FunctionalTest):
             mistral_url=self.lab.endpoint("mistral"),
             session=self.lab.session(user, project),
         )
-        mistral.workbooks.create(WORKBOOK.read_text())
-        self.addCleanup(self._remove_workbook, mistral)
+        self._register(mistral)
+        if project != "service":
+            self.addCleanup(self._remove_workbook, mistral)
         return mistral
 
     def recover(self, **inputs: Any) -> Any:
@@ -82,16 +83,39 @@ class RecoveryTest(base.FunctionalTest):
     def runs(self, instance: Any) -> list[str]:
         return self.lab.running(instance.id)
 
+    def _register(self, mistral: Any) -> None:
+        """Upload the workbook, unless it is there: that takes seconds."""
+        text = WORKBOOK.read_text()
+        known = [book.definition for book in self._workbooks(mistral)]
+        if known != [text] or len(self._workflows(mistral)) != 2:
+            self._remove_workbook(mistral)
+            mistral.workbooks.create(text)
+
     def _remove_workbook(self, mistral: Any) -> None:
         """Remove it with its workflows, which Mistral leaves behind.
 
         An administrator's next upload finds a tenant's of the same name as
         well, and Mistral answers 500.
         """
-        mistral.workbooks.delete("host_recovery")
-        for workflow in mistral.workflows.list():
-            if workflow.name.startswith("host_recovery."):
-                mistral.workflows.delete(workflow.id)
+        for workbook in self._workbooks(mistral):
+            mistral.workbooks.delete(workbook.name)
+        for workflow in self._workflows(mistral):
+            mistral.workflows.delete(workflow.id)
+
+    def _workbooks(self, mistral: Any) -> list[Any]:
+        """Whole: a list leaves out what they say."""
+        return [
+            mistral.workbooks.get(book.name)
+            for book in mistral.workbooks.list()
+            if book.name == "host_recovery"
+        ]
+
+    def _workflows(self, mistral: Any) -> list[Any]:
+        return [
+            workflow
+            for workflow in mistral.workflows.list()
+            if workflow.name.startswith("host_recovery.")
+        ]
 
     def _enable_hosts(self) -> None:
         for service in self.nova.services.list(binary="nova-compute"):
