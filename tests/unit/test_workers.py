@@ -11,15 +11,20 @@ import yaml
 TESTS = pathlib.Path(__file__).parents[1]
 
 
+#: Those of a scenario are named after it.
+SCENARIOS = ("", "(all-come-back)", "(waves)")
+
+
 class TestWorkers(base.BaseTestCase):
-    def test_each_module_has_one_worker(self) -> None:
+    def test_each_test_has_one_worker(self) -> None:
         workers = yaml.safe_load((TESTS / "workers.yaml").read_text())
         for file in sorted(TESTS.rglob("test_*.py")):
             inside = file.relative_to(TESTS.parent).with_suffix("")
-            test = ".".join(inside.parts) + ".TestAny.test_any"
-            having = [
-                worker["worker"]
-                for worker in workers
-                if any(re.search(rule, test) for rule in worker["worker"])
-            ]
-            self.assertEqual(1, len(having), f"{test}: {having}")
+            for scenario in SCENARIOS:
+                test = ".".join(inside.parts) + f".TestAny.test_any{scenario}"
+                having = [
+                    worker["worker"]
+                    for worker in workers
+                    if any(re.search(rule, test) for rule in worker["worker"])
+                ]
+                self.assertEqual(1, len(having), f"{test}: {having}")
