@@ -2,6 +2,7 @@
 
 """A real host dies, and the workbook recovers it in a real Mistral."""
 
+from collections.abc import Iterator
 import json
 import signal
 import time
@@ -59,14 +60,21 @@ class RecoveryTest(base.FunctionalTest):
     def _tell(self, exc_info: Any) -> None:
         """Keep with a failure how far each execution is."""
         told = []
-        for execution in self.mistral.executions.list():
-            told.append(f"{execution.workflow_name} {execution.state}")
-            for task in self.mistral.tasks.list(execution.id):
-                told.append(f"  {task.name} {task.state}")
-                for run in self.mistral.action_executions.list(task.id)[-2:]:
-                    whole = self.mistral.action_executions.get(run.id)
-                    told.append(f"    {run.state} {whole.output}")
+        try:
+            for execution in self.mistral.executions.list():
+                told.append(f"{execution.workflow_name} {execution.state}")
+                told.extend(self._told(execution))
+        except Exception as exc:
+            # What failed first is what matters.
+            told.append(f"Mistral cannot be asked: {exc}")
         self.addDetail("mistral", content.text_content("\n".join(told)))
+
+    def _told(self, execution: Any) -> Iterator[str]:
+        for task in self.mistral.tasks.list(execution.id):
+            yield f"  {task.name} {task.state}"
+            for run in self.mistral.action_executions.list(task.id)[-2:]:
+                whole = self.mistral.action_executions.get(run.id)
+                yield f"    {run.state} {whole.output}"
 
     def report(self, execution: Any) -> dict[str, Any]:
         return json.loads(execution.output)["report"]
