@@ -152,21 +152,6 @@ class DocumentTest(test_recovery.RecoveryTest):
         ]
         self.assertEqual([], left)
 
-    def configure(self, text: str) -> None:
-        """Give the executors other settings, until the test ends."""
-        path = self.lab.directory / "etc" / "mistral" / "mistral.conf"
-        before = path.read_text()
-        self.addCleanup(self.restart_executors)
-        self.addCleanup(path.write_text, before)
-        path.write_text(f"{before}\n{text}\n")
-        self.restart_executors()
-
-    def restart_executors(self) -> None:
-        for name in self.lab.processes():
-            if "mistral-executor" in name:
-                self.lab.kill(name)
-                self.lab.start(name)
-
     def keystone(self, path: str, **body: Any) -> Any:
         where = {"service_type": "identity", "interface": "public"}
         session = self.lab.session()

@@ -76,6 +76,21 @@ class RecoveryTest(base.FunctionalTest):
                 whole = self.mistral.action_executions.get(run.id)
                 yield f"    {run.state} {whole.output}"
 
+    def configure(self, text: str) -> None:
+        """Give the executors other settings, until the test ends."""
+        path = self.lab.directory / "etc" / "mistral" / "mistral.conf"
+        before = path.read_text()
+        self.addCleanup(self.restart_executors)
+        self.addCleanup(path.write_text, before)
+        path.write_text(f"{before}\n{text}\n")
+        self.restart_executors()
+
+    def restart_executors(self) -> None:
+        for name in self.lab.processes():
+            if "mistral-executor" in name:
+                self.lab.kill(name)
+                self.lab.start(name)
+
     def report(self, execution: Any) -> dict[str, Any]:
         return json.loads(execution.output)["report"]
 

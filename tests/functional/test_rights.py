@@ -5,7 +5,6 @@
 import re
 from typing import Any
 
-from lab import config
 from lab import layout
 from tests.functional import test_recovery
 
@@ -28,7 +27,6 @@ class TestLessThanAdmin(test_recovery.RecoveryTest):
     def setUp(self) -> None:
         super().setUp()
         self.admin = self.lab.session()
-        self.run_directory = layout.Run(self.lab.directory)
 
     def identity(self, method: str, path: str, **body: Any) -> Any:
         answer = self.admin.request(
@@ -61,27 +59,12 @@ class TestLessThanAdmin(test_recovery.RecoveryTest):
             self.identity("PUT", f"{path}/{self.only('roles', role)}")
         return made
 
-    def configure(self, text: str) -> None:
-        """Give Mistral's executors more configuration until the test ends."""
-        file = config.path(self.run_directory, "mistral.conf")
-        before = file.read_text()
-        self.addCleanup(self.restart_executors)
-        self.addCleanup(file.write_text, before)
-        file.write_text(f"{before}\n{text}")
-        self.restart_executors()
-
-    def restart_executors(self) -> None:
-        for name in self.lab.processes():
-            if "mistral-executor" in name:
-                self.lab.kill(name)
-                self.lab.start(name)
-
     def test_a_role_of_its_own_in_nova(self) -> None:
         role = self.identity("POST", "/roles", role={"name": "hostrecovery"})
         role_id = role["role"]["id"]
         self.addCleanup(self.identity, "DELETE", f"/roles/{role_id}")
         least = self.grant("least", "reader", "service", "hostrecovery")
-        policy = config.folder(self.run_directory, "nova.conf") / "policy.yaml"
+        policy = self.lab.directory / "etc" / "nova" / "policy.yaml"
         self.addCleanup(policy.write_text, NO_POLICY)
         policy.write_text(from_page("context_is_admin: "))
         section = from_page(r"\[hostrecovery\]")

@@ -10,7 +10,6 @@ import yaml
 
 TESTS = pathlib.Path(__file__).parents[1]
 
-
 #: Those of a scenario are named after it.
 SCENARIOS = ("", "(all-come-back)", "(waves)")
 
