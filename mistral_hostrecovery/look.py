@@ -49,6 +49,20 @@ class Look:
             for instance, at in asked.items()
         )
 
+    def takers(self, asked: Collection[str], newest: int) -> int:
+        """Return how many hosts the newest claims are on.
+
+        :param asked: the instances whose evacuations count.
+        :param newest: so many of their claims.
+        """
+        claims = [
+            (record.id, record.destination)
+            for instance in asked
+            for record in self.of(instance)[:1]
+            if record.destination is not None
+        ]
+        return len({host for _, host in sorted(claims)[-newest:]})
+
     def room(self, here: Collection[str], most: int) -> int:
         """Return how many more evacuations may be asked for.
 

@@ -16,7 +16,9 @@ from mistral_hostrecovery import look
 
 #: So many are asked for that no destination has claimed yet ...
 UNCLAIMED = 12
-#: ... and after so many seconds it is looked whether one has.
+#: ... or so many for each host that the newest claims are on, if that is more.
+PER_HOST = 4
+#: Where claims are slow, it is looked for them after so many seconds.
 PAUSE_SECONDS = 1.5
 
 
@@ -43,7 +45,8 @@ def send(
     asked_at: dict[str, float] = {}
     while True:
         room = now.room(here, most)
-        few = max(UNCLAIMED - now.unclaimed(asked_at), 0)
+        bound = max(UNCLAIMED, PER_HOST * now.takers(asked_at, UNCLAIMED))
+        few = max(bound - now.unclaimed(asked_at), 0)
         batch.send(nova, asks[: min(room, few)], stopwatch, now.at, sent)
         for instance in sent.accepted:
             asked_at.setdefault(instance, stopwatch.elapsed())
@@ -53,7 +56,8 @@ def send(
         if stopwatch.elapsed() < now.at + batch.FACTS_SECONDS:
             if room <= few:
                 return sent, now
-            stopwatch.pause(PAUSE_SECONDS)
+            if few < bound / 2:
+                stopwatch.pause(PAUSE_SECONDS)
         if stopwatch.elapsed() >= batch.BEGIN_SECONDS:
             return sent, now
         before = now

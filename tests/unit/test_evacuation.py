@@ -183,11 +183,14 @@ class SlowTest(EvacuationTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.watch = standins.Stopwatch(1.0)
-        self.names = [f"vm{n:02}" for n in range(20)]
-        self.planned(*(facts.verdict(instance=name) for name in self.names))
-        self.nova.here = [facts.instance(id=name) for name in self.names]
+        self.named(20)
         #: What happens when so many have been asked.
         self.events: dict[int, Any] = {}
+
+    def named(self, many: int) -> None:
+        self.names = [f"vm{n:02}" for n in range(many)]
+        self.planned(*(facts.verdict(instance=name) for name in self.names))
+        self.nova.here = [facts.instance(id=name) for name in self.names]
 
     def evacuate_slowly(self, seconds: float = 1.0, **record: Any) -> Any:
         """Each request takes so long, and shows as a record."""
@@ -254,11 +257,15 @@ class SlowTest(EvacuationTestCase):
         self.evacuate_slowly()
         self.assertEqual(self.names[:7], self.nova.asked)
 
-    def claim(self) -> None:
-        """The destinations make room for all that was asked."""
+    def claim(self, hosts: int = 1) -> None:
+        """So many destinations make room for all that was asked."""
         self.nova.records = [
-            dataclasses.replace(one, status="pre-migrating", destination="c2")
-            for one in self.nova.records
+            one
+            if one.destination
+            else dataclasses.replace(
+                one, status="pre-migrating", destination=f"c{2 + n % hosts}"
+            )
+            for n, one in enumerate(self.nova.records)
         ]
 
     def evacuate_unclaimed(self) -> tuple[list[int], Any]:
@@ -280,6 +287,26 @@ class SlowTest(EvacuationTestCase):
         pauses, _ = self.evacuate_unclaimed()
         self.assertEqual([12], pauses)
         self.assertEqual(self.names, self.nova.asked)
+
+    def test_nothing_is_waited_for_where_claims_are_quick(self) -> None:
+        self.events[12] = self.claim
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_more_are_asked_where_claims_are_spread(self) -> None:
+        """Four for each host that the newest twelve are on."""
+        self.named(40)
+        self.events[12] = lambda: self.claim(hosts=5)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual(12 + 4 * 5, pauses[0])
+
+    def test_only_the_newest_claims_tell_how_they_are_spread(self) -> None:
+        self.named(60)
+        self.events[12] = lambda: self.claim(hosts=5)
+        self.events[32] = self.claim
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual(32 + 12, pauses[0])
 
     def test_what_is_never_claimed_does_not_keep_the_others(self) -> None:
         pauses, _ = self.evacuate_unclaimed()
