@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from typing import Any
 
 from lab import LabError
@@ -176,14 +177,26 @@ def _run(arguments: argparse.Namespace, chosen: Iterable[matrix.Trial]) -> int:
             "set": arguments.set,
             "instances": arguments.instances,
         }
-        good = [_play(stage, one, known, arguments.results) for one in chosen]
-    return 0 if good and all(good) else 1
+        played: dict[str, list[str]] = {}
+        for one in chosen:
+            try:
+                played[str(one)] = _play(stage, one, known, arguments.results)
+            except Exception as error:
+                traceback.print_exc()
+                # Who knows what it left behind for the trials after it.
+                played[str(one)] = [f"broke off: {error!r}"]
+                break
+    # Once more at the end, which is what is left of a long output.
+    for name, wrong in played.items():
+        for line in wrong:
+            print(f"{stage.name}, seed {arguments.seed}, {name}: {line}")
+    return 1 if any(played.values()) or not played else 0
 
 
 def _play(
     stage: Any, one: matrix.Trial, known: dict[str, Any], file: Path
-) -> bool:
-    """Return whether a trial went well."""
+) -> list[str]:
+    """Return what went wrong in a trial."""
     from tests.chaos import trial
 
     since = time.monotonic()
@@ -200,7 +213,8 @@ def _play(
         sep="\n    ",
         flush=True,
     )
-    return not result["wrong"]
+    wrong: list[str] = result["wrong"]
+    return wrong
 
 
 def _remove_empty(directory: Path) -> None:

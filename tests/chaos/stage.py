@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import contextlib
 import json
 from pathlib import Path
@@ -12,9 +12,10 @@ import shutil
 import signal
 import threading
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from keystoneauth1 import exceptions as ksa_exc
+from mistralclient.api import base
 from mistralclient.api import client as mistral_client
 import pymysql
 
@@ -24,6 +25,8 @@ from lab import layout
 from tests.chaos import judge
 from tests.chaos import matrix
 from tests.scenarios import WORKBOOK
+
+_Answer = TypeVar("_Answer")
 
 #: Between two looks at Mistral's database, in seconds.
 LOOK = 0.02
@@ -105,8 +108,7 @@ class Stage:
         self._was_hit = threading.Lock()
         self._mending: threading.Timer | None = None
         # So that all that is seen in the database is of this trial.
-        for execution in self.mistral.executions.list():
-            self.mistral.executions.delete(execution.id, force=True)
+        self._patiently(self._forget)
 
     def patience(self) -> float:
         """How many seconds more than usual this trial may take."""
@@ -207,24 +209,9 @@ class Stage:
 
     def reports(self) -> list[tuple[str, Mapping[str, Any] | None]]:
         """State and report of each recovery of this trial, in order."""
-        deadline = time.monotonic() + API_SECONDS
-        while True:
-            try:
-                listed = [
-                    self.mistral.executions.get(one.id)
-                    for one in self.mistral.executions.list()
-                    if one.workflow_name == "host_recovery.recover"
-                ]
-                break
-            except ksa_exc.ConnectFailure:
-                # The API, where it was killed, has only just been started,
-                # and a connection to the one before is dead.
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.5)
         return [
             (one.state, json.loads(one.output or "{}").get("report"))
-            for one in sorted(listed, key=lambda one: one.created_at)
+            for one in self._patiently(self._recoveries)
         ]
 
     def tasks(self) -> list[Row]:
@@ -248,6 +235,36 @@ class Stage:
             executions > 0 and executions == final
             for executions, final in self._select(UNFINISHED)
         )
+
+    def _recoveries(self) -> list[Any]:
+        listed = [
+            self.mistral.executions.get(one.id)
+            for one in self.mistral.executions.list()
+            if one.workflow_name == "host_recovery.recover"
+        ]
+        return sorted(listed, key=lambda one: one.created_at)
+
+    def _forget(self) -> None:
+        for execution in self.mistral.executions.list():
+            self.mistral.executions.delete(execution.id, force=True)
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what Mistral's API answers.
+
+        Where something was killed, the API may have been started only just,
+        a connection to the one before is dead, and so may be its own ones to
+        the database.
+        """
+        deadline = time.monotonic() + API_SECONDS
+        while True:
+            try:
+                return ask()
+            except (ksa_exc.ConnectFailure, base.APIException) as error:
+                code = getattr(error, "error_code", None) or 500
+                if code < 500 or time.monotonic() > deadline:
+                    raise
+                print(f"Mistral's API: {error}", flush=True)
+                time.sleep(0.5)
 
     def _select(self, query: str) -> list[Any]:
         with self._looking:
