@@ -3,7 +3,9 @@
 """Send one bounded batch of requests to Nova, each at most once."""
 
 from collections.abc import Callable, Sequence
+from concurrent import futures
 import dataclasses
+import threading
 from typing import TypeVar
 
 from oslo_log import log as logging
@@ -27,8 +29,9 @@ FACTS_SECONDS = 5.0
 #: Nothing else is asked for later than this.
 ACT_SECONDS = 20.0
 
-#: So many requests of a run that were not accepted end it.
-UNTRACED = 4
+#: Requests on their way to Nova at once; one that Nova refuses keeps its
+#: place, so that a run leaves no more than these without a trace.
+SENDERS = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Sent:
     def has_ended(self) -> bool:
         """Whether this run may ask for no more."""
         return bool(
-            self.trouble or self.why_stopped or len(self.refused) >= UNTRACED
+            self.trouble or self.why_stopped or len(self.refused) >= SENDERS
         )
 
 
@@ -93,8 +96,8 @@ def send(
         nova.evacuate(ask.instance, ask.how, timeout=config.RUN_SECONDS)
         return True
 
-    allowed = UNTRACED - len(sent.refused)
-    answers = _sent(asks, ask, stopwatch, until, allowed)
+    senders = SENDERS - len(sent.refused)
+    answers = _sent(asks, ask, stopwatch, until, senders)
     for one, answer in zip(asks, answers, strict=True):
         _enter(sent, one.instance, answer)
 
@@ -122,7 +125,7 @@ def act(
         return True
 
     sent = Sent()
-    answers = _sent(acts, ask, stopwatch, ACT_SECONDS, UNTRACED)
+    answers = _sent(acts, ask, stopwatch, ACT_SECONDS, SENDERS)
     for (instance, _), answer in zip(acts, answers, strict=True):
         if isinstance(answer, errors.Conflict):
             LOG.warning("%s: %s", instance, answer)
@@ -147,28 +150,38 @@ def _sent(
     ask: Callable[[_Item], bool],
     stopwatch: clock.Stopwatch,
     until: float,
-    allowed: int,
+    senders: int,
 ) -> list[bool | errors.HostRecoveryError]:
     """Return, by item, whether it was sent and accepted, or why not.
 
-    In the given order, and one at a time: should this run die, no more than
-    UNTRACED of its requests leave no trace in Nova. See
-    :func:`memory.unseen`.
-
-    :param allowed: so many that are not accepted end it.
+    In the given order. A sender whose request was not accepted sends no more:
+    should this run die, no more requests than there are senders leave no trace
+    in Nova. See :func:`memory.unseen`.
     """
+    halt = threading.Event()
     answers: list[bool | errors.HostRecoveryError] = [False] * len(items)
-    for number, item in enumerate(items):
-        if not allowed or stopwatch.elapsed() >= until:
-            break
-        try:
-            answers[number] = ask(item)
-        except (errors.EvacuationRefused, errors.Conflict) as exc:
-            answers[number] = exc
-            allowed -= 1
-        except errors.HostRecoveryError as exc:
-            answers[number] = exc
-            break
+    # One step of it at a time, whichever thread takes it.
+    waiting = iter(range(len(items)))
+
+    def send_one_after_another() -> None:
+        for number in waiting:
+            if halt.is_set() or stopwatch.elapsed() >= until:
+                return
+            try:
+                answers[number] = ask(items[number])
+            except (errors.EvacuationRefused, errors.Conflict) as exc:
+                answers[number] = exc
+                return
+            except errors.HostRecoveryError as exc:
+                answers[number] = exc
+                halt.set()
+                return
+
+    with futures.ThreadPoolExecutor(senders) as pool:
+        for one in [
+            pool.submit(send_one_after_another) for _ in range(senders)
+        ]:
+            one.result()
     return answers
 
 

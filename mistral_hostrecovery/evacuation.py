@@ -313,7 +313,7 @@ def _doubt(
         names = {memory_module.EVERYBODY}
         until = clock.later(at, memory_module.ALIVE_SECONDS)
     else:
-        names = memory_module.unseen(order, plain, deaths.runs, batch.UNTRACED)
+        names = memory_module.unseen(order, plain, deaths.runs, batch.SENDERS)
         deaths = memory_module.Deaths()
     return known.doubting(names, until, facts.newest), deaths
 

@@ -59,25 +59,25 @@ class Deaths:
 
 
 def unseen(
-    order: Iterable[str], sure: Collection[str], runs: int, untraced: int
+    order: Iterable[str], sure: Collection[str], runs: int, senders: int
 ) -> set[str]:
     """Return which instances runs that died may have asked without a trace.
 
-    A run asks in a fixed order, for the next instance only after Nova has
-    answered about the one before. Nova writes a record before it accepts, and
-    a run ends with the last request that it may have without. So what a run
-    has begun is the beginning of the order, and what of that does not show is
-    no more than so many. An instance that comes after so many others which do
-    not show, and which the run was sure to ask first, cannot have been asked.
+    A run asks in a fixed order. Each of its senders takes the next instance
+    only after Nova has accepted the one before, and Nova writes a record
+    before it accepts. So what a run has begun is the beginning of the order,
+    and what it has begun and does not show is at most one instance for each
+    sender. An instance that comes after so many others which do not show, and
+    which the run was sure to ask first, cannot have been asked.
 
     :param order: instances without a trace, in the order of asking.
     :param sure: those of them that each of the runs would have asked. The
         others do not count, and may have been asked.
     :param runs: how many died.
-    :param untraced: requests of one run that were not accepted, or not yet.
+    :param senders: of one run.
     """
     found = set()
-    left = runs * untraced
+    left = runs * senders
     for instance in order:
         if instance not in sure:
             found.add(instance)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small stand-ins for what the package talks to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent import futures
 import copy
 from typing import Any
 
@@ -19,6 +20,20 @@ class Stopwatch:
 
     def pause(self, seconds: float) -> None:
         self.seconds += seconds
+
+
+class OneAfterAnother(futures.Executor):
+    """Threads that take their turns: each has ended when the next begins."""
+
+    def __init__(self, _: int) -> None:
+        pass
+
+    def submit(
+        self, do: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> futures.Future[Any]:
+        future: futures.Future[Any] = futures.Future()
+        future.set_result(do(*args, **kwargs))
+        return future
 
 
 class _Answer:

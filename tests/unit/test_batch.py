@@ -96,14 +96,14 @@ class SendTest(base.BaseTestCase):
         nova = StandInNova()
         sent = send(nova, asks(40))
         wanted = [f"i{n}" for n in range(40)]
-        self.assertEqual(wanted, nova.asked)
+        self.assertEqual(sorted(wanted), sorted(nova.asked))
         self.assertEqual(wanted, sent.accepted)
         self.assertEqual({}, sent.refused)
         self.assertEqual([], sent.unclear)
         self.assertIsNone(sent.trouble)
         self.assertIsNone(sent.why_stopped)
 
-    def test_it_ends_when_so_many_were_refused(self) -> None:
+    def test_a_sender_that_was_refused_sends_no_more(self) -> None:
         """Else nobody could tell whom a run that died has asked."""
         refuse = errors.EvacuationRefused("no")
         nova = StandInNova({f"i{n}": refuse for n in (0, 1, 2)})
@@ -113,8 +113,8 @@ class SendTest(base.BaseTestCase):
 
         nova = StandInNova({f"i{n}": refuse for n in range(9)})
         sent = send(nova, asks(10))
-        self.assertEqual(batch.UNTRACED, len(sent.refused))
-        self.assertEqual(batch.UNTRACED, len(nova.asked))
+        self.assertEqual(batch.SENDERS, len(sent.refused))
+        self.assertEqual(batch.SENDERS, len(nova.asked))
 
     def test_no_instance_no_request(self) -> None:
         nova = StandInNova()
@@ -129,11 +129,14 @@ class SendTest(base.BaseTestCase):
     def test_trouble_is_asked_once_and_stops_the_rest(
         self, trouble: Exception
     ) -> None:
-        nova = StandInNova({"i1": trouble})
+        nova = StandInNova({"i0": trouble})
         sent = send(nova, asks(2000))
-        self.assertEqual(["i0", "i1"], nova.asked)
+        self.assertEqual(len(set(nova.asked)), len(nova.asked))
+        self.assertEqual(1, nova.asked.count("i0"))
+        self.assertLess(len(nova.asked), 2000)
         # Who was not asked is in no list.
         self.assertLessEqual(set(told(sent)), set(nova.asked))
+        self.assertNotIn("i1999", told(sent))
 
     def test_answer_lost_is_unclear(self) -> None:
         lost = errors.AnswerLost("lost")
@@ -191,9 +194,10 @@ class SendTest(base.BaseTestCase):
         stopwatch = standins.Stopwatch()
         nova = StandInNova(stopwatch=stopwatch, seconds=1.0)
         sent = send(nova, asks(100), stopwatch)
-        # After 5 requests the facts are too old.
-        self.assertEqual(5, len(nova.asked))
-        self.assertEqual(nova.asked, sent.accepted)
+        # After 5 requests the facts are too old, but for those on their way.
+        self.assertGreaterEqual(len(nova.asked), 5)
+        self.assertLess(len(nova.asked), 5 + batch.SENDERS)
+        self.assertEqual(sorted(nova.asked), sorted(sent.accepted))
 
     @ddt.data(*cloud.Evacuation)
     def test_it_is_asked_as_the_ask_says(self, how: cloud.Evacuation) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import ddt
+import fixtures
 
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
@@ -22,7 +23,23 @@ from tests.unit.runs import ago
 class EvacuationTestCase(runs.RunTestCase):
     def setUp(self) -> None:
         super().setUp()
+        # In what order is tested here, and at which time.
+        self.useFixture(
+            fixtures.MockPatchObject(
+                batch.futures, "ThreadPoolExecutor", standins.OneAfterAnother
+            )
+        )
         self.planned(facts.verdict(), facts.verdict(instance="db"))
+
+    def show(self) -> None:
+        """Nova shows from now on what it was asked."""
+        ask = self.nova.evacuate
+
+        def ask_and_show(instance: str, *how: Any, **more: Any) -> None:
+            ask(instance, *how, **more)
+            self.record(instance, "accepted")
+
+        self.nova.evacuate = ask_and_show  # type: ignore[method-assign]
 
     def evacuate(
         self, evacuated: str | None = None, wave: int = 1, **carried: Any
@@ -102,6 +119,7 @@ class EvacuateTest(EvacuationTestCase):
         self.settings = policy.Policy(max_in_flight=2)
         self.nova.here.append(facts.instance(id="somebody"))
         self.record("somebody", "accepted")
+        self.show()
         result = self.evacuate()
         self.assertEqual(1, len(self.nova.asked))
         self.assertTrue(
@@ -125,9 +143,11 @@ class EvacuateTest(EvacuationTestCase):
             facts.verdict(instance="mail", wave=1),
         )
         order = ("mail", "db", "web", "dns")
+        self.show()
         for number in range(1, 5):
             self.settings = policy.Policy(max_in_flight=number)
             self.nova.asked.clear()
+            self.nova.records.clear()
             self.evacuate(wave=4)
             self.assertEqual(set(order[:number]), set(self.nova.asked))
 
@@ -320,11 +340,27 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual(self.names[:12], self.nova.asked)
         self.assertIn("has started again", result["reason"])
 
-    def test_when_no_more_may_be_under_way_nothing_is_waited_for(self) -> None:
+    def test_when_no_more_may_be_under_way_it_looks_again(self) -> None:
         self.settings = policy.Policy(max_in_flight=12)
+
+        def end() -> None:
+            self.nova.records = [
+                dataclasses.replace(one, status="done", destination="c2")
+                for one in self.nova.records
+            ]
+            self.nova.here = self.nova.here[12:]
+
+        self.events[-3] = end
         pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual([], pauses)
-        self.assertEqual(self.names[:12], self.nova.asked)
+        self.assertEqual([12, 12, 12], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_it_looks_no_more_when_it_may_not_ask_any_more(self) -> None:
+        self.settings = policy.Policy(max_in_flight=12)
+        pauses, result = self.evacuate_unclaimed()
+        # Each 1.5 seconds, for 15.
+        self.assertEqual([12] * 10, pauses)
+        self.assertIn("8 instances of host c1 are still", str(result.error))
 
     def test_nova_does_not_answer_the_second_time(self) -> None:
         def fail() -> None:
@@ -410,7 +446,7 @@ class DoubtTest(EvacuationTestCase):
     def test_dead_run_leaves_no_more_without_a_trace(self) -> None:
         names = self.many()
         result = self.evacuate(**self.dead(25))
-        doubted = names[: batch.UNTRACED]
+        doubted = names[: batch.SENDERS]
         self.assertEqual(set(names) - set(doubted), set(self.nova.asked))
         self.assertEqual(set(doubted), set(result.error["unclear"]))
         self.assertNotIn("dead_runs", result.error)
@@ -426,15 +462,13 @@ class DoubtTest(EvacuationTestCase):
         for name in names[:10]:
             self.record(name, "pre-migrating")
         self.evacuate(**self.dead(25))
-        doubted = set(names[10 : 10 + batch.UNTRACED])
+        doubted = set(names[10 : 10 + batch.SENDERS])
         self.assertEqual(set(names[10:]) - doubted, set(self.nova.asked))
 
     def test_each_run_that_died_leaves_as_many(self) -> None:
         names = self.many()
         self.evacuate(**self.dead(25, runs=2))
-        self.assertEqual(
-            set(names[2 * batch.UNTRACED :]), set(self.nova.asked)
-        )
+        self.assertEqual(set(names[2 * batch.SENDERS :]), set(self.nova.asked))
 
     def test_when_nobody_knows_how_many_died_nobody_is_asked(self) -> None:
         self.many()
@@ -454,8 +488,8 @@ class DoubtTest(EvacuationTestCase):
             refused={refused: "no"},
             unclear={unclear: [clock.stamp(ago(1)), facts.BASELINE]},
         )
-        doubted = {failed, unclear, *others[: batch.UNTRACED]}
-        self.assertEqual(set(others[batch.UNTRACED :]), set(self.nova.asked))
+        doubted = {failed, unclear, *others[: batch.SENDERS]}
+        self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
         self.assertEqual(doubted | {refused}, set(result.error["unclear"]))
 
     def test_what_a_dead_run_may_have_passed_over_does_not_count(self) -> None:
@@ -469,8 +503,8 @@ class DoubtTest(EvacuationTestCase):
         # Nova lists it again later.
         del self.nova.here[2]
         result = self.evacuate(**self.dead(25))
-        self.assertEqual(set(others[batch.UNTRACED :]), set(self.nova.asked))
-        doubted = {rebuilt, changed, restored, *others[: batch.UNTRACED]}
+        self.assertEqual(set(others[batch.SENDERS :]), set(self.nova.asked))
+        doubted = {rebuilt, changed, restored, *others[: batch.SENDERS]}
         self.assertEqual(doubted, set(result.error["unclear"]))
 
     def test_a_death_shortens_no_doubt(self) -> None:
