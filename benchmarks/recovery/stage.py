@@ -170,8 +170,9 @@ class Stage:
         """Every host up and empty, and nothing left of the last run."""
         self.lab.power_on(FAILED)
         wait(self._unforced, f"{FAILED} may be up again")
-        self._service(status="enabled")
         self.lab.wait_for_hosts(seconds=SECONDS)
+        # Nova has Placement know of it only if the host is up by then.
+        self._service(status="enabled")
         # Masakari locks what it recovers, until it has.
         for instance in self.locked():
             path = f"/servers/{instance}/action"
