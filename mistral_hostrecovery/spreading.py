@@ -18,7 +18,7 @@ from mistral_hostrecovery import look
 UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
-#: Where there is room for few only, it is looked again after so many seconds.
+#: Where claims are slow, it is looked for them after so many seconds.
 PAUSE_SECONDS = 1.5
 
 
@@ -53,9 +53,11 @@ def send(
         asks = [ask for ask in asks if ask.instance not in sent.told]
         if sent.has_ended or not asks:
             return sent, now
-        is_new = stopwatch.elapsed() < now.at + batch.FACTS_SECONDS
-        if is_new and min(room, few) < bound / 2:
-            stopwatch.pause(PAUSE_SECONDS)
+        if stopwatch.elapsed() < now.at + batch.FACTS_SECONDS:
+            if room <= few:
+                return sent, now
+            if few < bound / 2:
+                stopwatch.pause(PAUSE_SECONDS)
         if stopwatch.elapsed() >= batch.BEGIN_SECONDS:
             return sent, now
         before = now
