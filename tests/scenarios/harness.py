@@ -34,6 +34,7 @@ from lab.simulation import calls
 from lab.simulation import cloud as cloud_module
 from lab.simulation import server
 from mistral_hostrecovery import action
+from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
 from mistral_hostrecovery import executions
@@ -41,6 +42,7 @@ from mistral_hostrecovery import nova_api
 from tests.scenarios import WORKBOOK
 from tests.scenarios import telling
 from tests.scenarios import webhooks
+from tests.unit import standins
 
 DELAY = re.compile(r"delay: (\d+)")
 
@@ -171,6 +173,7 @@ class Harness:
             webhooks.receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
             mock.patch.object(clock.Stopwatch, "pause", _pausing(cloud.clock)),
+            mock.patch.object(batch, "futures", standins.ONE_AFTER_ANOTHER),
             mock.patch.object(
                 action.HostRecoveryAction,
                 "run",

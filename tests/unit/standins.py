@@ -4,6 +4,7 @@
 from collections.abc import Callable, Mapping
 from concurrent import futures
 import copy
+import types
 from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exc
@@ -22,9 +23,7 @@ class Stopwatch:
         self.seconds += seconds
 
 
-class OneAfterAnother(futures.Executor):
-    """Threads that take their turns: each has ended when the next begins."""
-
+class _OneAfterAnother(futures.Executor):
     def __init__(self, _: int) -> None:
         pass
 
@@ -34,6 +33,11 @@ class OneAfterAnother(futures.Executor):
         future: futures.Future[Any] = futures.Future()
         future.set_result(do(*args, **kwargs))
         return future
+
+
+#: For `concurrent.futures`, with threads of which each has ended when the next
+#: begins.
+ONE_AFTER_ANOTHER = types.SimpleNamespace(ThreadPoolExecutor=_OneAfterAnother)
 
 
 class _Answer:

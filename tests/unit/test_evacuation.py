@@ -26,7 +26,7 @@ class EvacuationTestCase(runs.RunTestCase):
         # In what order is tested here, and at which time.
         self.useFixture(
             fixtures.MockPatchObject(
-                batch.futures, "ThreadPoolExecutor", standins.OneAfterAnother
+                batch, "futures", standins.ONE_AFTER_ANOTHER
             )
         )
         self.planned(facts.verdict(), facts.verdict(instance="db"))
