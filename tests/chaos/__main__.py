@@ -3,7 +3,7 @@
 """`python3 -m tests.chaos --help`"""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import contextlib
 import itertools
 import os
@@ -177,20 +177,29 @@ def _run(arguments: argparse.Namespace, chosen: Iterable[matrix.Trial]) -> int:
             "set": arguments.set,
             "instances": arguments.instances,
         }
-        played: dict[str, list[str]] = {}
-        for one in chosen:
-            try:
-                played[str(one)] = _play(stage, one, known, arguments.results)
-            except Exception as error:
-                traceback.print_exc()
-                # Who knows what it left behind for the trials after it.
-                played[str(one)] = [f"broke off: {error!r}"]
-                break
+        wrong = what_went_wrong(
+            chosen, lambda one: _play(stage, one, known, arguments.results)
+        )
     # Once more at the end, which is what is left of a long output.
-    for name, wrong in played.items():
-        for line in wrong:
-            print(f"{stage.name}, seed {arguments.seed}, {name}: {line}")
-    return 1 if any(played.values()) or not played else 0
+    for line in wrong:
+        print(f"{stage.name}, seed {arguments.seed}, {line}")
+    return 1 if wrong else 0
+
+
+def what_went_wrong(
+    chosen: Iterable[matrix.Trial], play: Callable[[matrix.Trial], list[str]]
+) -> list[str]:
+    """Play trials until one breaks off; return what went wrong in any."""
+    wrong = []
+    one = None
+    for one in chosen:
+        try:
+            wrong += [f"{one}: {line}" for line in play(one)]
+        except Exception as error:
+            traceback.print_exc()
+            # Who knows what it left behind for the trials after it.
+            return [*wrong, f"{one}: broke off: {error!r}"]
+    return wrong if one else ["no trial was played"]
 
 
 def _play(

@@ -108,7 +108,7 @@ class Stage:
         self._was_hit = threading.Lock()
         self._mending: threading.Timer | None = None
         # So that all that is seen in the database is of this trial.
-        self._patiently(self._forget)
+        patiently(self._forget)
 
     def patience(self) -> float:
         """How many seconds more than usual this trial may take."""
@@ -211,7 +211,7 @@ class Stage:
         """State and report of each recovery of this trial, in order."""
         return [
             (one.state, json.loads(one.output or "{}").get("report"))
-            for one in self._patiently(self._recoveries)
+            for one in patiently(self._recoveries)
         ]
 
     def tasks(self) -> list[Row]:
@@ -248,24 +248,6 @@ class Stage:
         for execution in self.mistral.executions.list():
             self.mistral.executions.delete(execution.id, force=True)
 
-    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Return what Mistral's API answers.
-
-        Where something was killed, the API may have been started only just,
-        a connection to the one before is dead, and so may be its own ones to
-        the database.
-        """
-        deadline = time.monotonic() + API_SECONDS
-        while True:
-            try:
-                return ask()
-            except (ksa_exc.ConnectFailure, base.APIException) as error:
-                code = getattr(error, "error_code", None) or 500
-                if code < 500 or time.monotonic() > deadline:
-                    raise
-                print(f"Mistral's API: {error}", flush=True)
-                time.sleep(0.5)
-
     def _select(self, query: str) -> list[Any]:
         with self._looking:
             try:
@@ -285,6 +267,25 @@ class Stage:
             except (pymysql.Error, OSError):
                 self._database = None
                 return []
+
+
+def patiently(ask: Callable[[], _Answer]) -> _Answer:
+    """Return what Mistral's API answers.
+
+    Where something was killed, the API may have been started only just, a
+    connection to the one before is dead, and so may be its own ones to the
+    database.
+    """
+    deadline = time.monotonic() + API_SECONDS
+    while True:
+        try:
+            return ask()
+        except (ksa_exc.ConnectionError, base.APIException) as error:
+            code = getattr(error, "error_code", None) or 500
+            if code < 500 or time.monotonic() > deadline:
+                raise
+            print(f"Mistral's API: {error}", flush=True)
+            time.sleep(0.5)
 
 
 class Aim(threading.Thread):

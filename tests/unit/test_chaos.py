@@ -6,14 +6,20 @@ import dataclasses
 import itertools
 import pathlib
 import tempfile
+import time
 from typing import Any
+from unittest import mock
 
 import ddt
+from keystoneauth1 import exceptions as ksa_exc
+from mistralclient.api import base as mistral
 from oslotest import base
 
+from tests.chaos import __main__ as program
 from tests.chaos import judge
 from tests.chaos import matrix
 from tests.chaos import results
+from tests.chaos import stage
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -49,6 +55,71 @@ def instance(**changes: Any) -> dict[str, Any]:
 def told(**changes: Any) -> dict[str, Any]:
     report = {"outcomes": [{**TOLD, **changes}]}
     return {"executions": [("SUCCESS", report)]}
+
+
+class TestPlay(base.BaseTestCase):
+    def play(self, *results: list[str] | Exception) -> list[str]:
+        """Play trials with these results."""
+        chosen = matrix.short(1)[: len(results)]
+        left = list(results)
+        self.played: list[matrix.Trial] = []
+
+        def play(one: matrix.Trial) -> list[str]:
+            self.played.append(one)
+            result = left.pop(0)
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        return program.what_went_wrong(chosen, play)
+
+    def test_all_went_well(self) -> None:
+        self.assertEqual([], self.play([], []))
+
+    def test_what_went_wrong_is_told_at_the_end(self) -> None:
+        wrong = self.play([], ["stuck: web", "lost: db"], [])
+        self.assertEqual(3, len(self.played))
+        second = self.played[1]
+        self.assertEqual(
+            [f"{second}: stuck: web", f"{second}: lost: db"], wrong
+        )
+
+    def test_nothing_is_played_after_one_that_breaks_off(self) -> None:
+        wrong = self.play(["stuck: web"], OSError("no disk"), [])
+        self.assertEqual(2, len(self.played))
+        self.assertEqual(2, len(wrong))
+        self.assertIn("broke off: OSError('no disk')", wrong[1])
+
+    def test_no_trial_is_not_good(self) -> None:
+        self.assertEqual(["no trial was played"], self.play())
+
+
+class TestPatience(base.BaseTestCase):
+    """After a kill Mistral's API may need a minute, and no more is borne."""
+
+    def ask(self, error: Exception) -> int:
+        """Return how often it was asked until it answered."""
+        asked = []
+
+        def ask() -> int:
+            asked.append(1)
+            if len(asked) < 3:
+                raise error
+            return len(asked)
+
+        with mock.patch.object(time, "sleep"):
+            return stage.patiently(ask)
+
+    def test_api_that_has_just_been_started(self) -> None:
+        self.assertEqual(3, self.ask(ksa_exc.ConnectFailure("refused")))
+        self.assertEqual(3, self.ask(ksa_exc.ConnectionError("aborted")))
+        self.assertEqual(3, self.ask(mistral.APIException(500, "database")))
+
+    def test_what_is_wrong_is_not_borne(self) -> None:
+        self.assertRaises(
+            mistral.APIException, self.ask, mistral.APIException(404, "none")
+        )
+        self.assertRaises(ValueError, self.ask, ValueError("no number"))
 
 
 @ddt.ddt
