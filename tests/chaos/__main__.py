@@ -210,7 +210,13 @@ def _play(
 
     since = time.monotonic()
     kept = Path(tempfile.gettempdir()) / f"wrong-{one.number}"
-    result = trial.run(stage, one, kept) | known
+    try:
+        result = trial.run(stage, one, kept) | known
+    except Exception:
+        if not kept.exists():
+            stage.keep_evidence(kept)
+        print(f"kept: {kept}", flush=True)
+        raise
     results.append(file, result)
     took = time.monotonic() - since
     hit = one.target == matrix.NOTHING or result["hit"]
