@@ -44,6 +44,10 @@ POLICY = {"deadline": 185}
 #: If Nova lost an evacuation, each attempt of the agent waits that long.
 LONGEST = incident.ATTEMPTS * (POLICY["deadline"] + 15.0)
 SECONDS = 120
+#: A nova-compute that starts asks the destination of each evacuation that has
+#: begun whether it sees the disk, and waits so long for an answer. Where Nova
+#: lost an evacuation before it had a destination, it asks itself.
+ASKS_ITSELF = 60
 
 #: Evacuation records of instances that are not deleted.
 RECORDS = """
@@ -142,7 +146,7 @@ class Real(stage.Stage):
                 _wait(lambda s=service: self._unforce(s.id))
             if service.status == "disabled":
                 self._nova.services.enable(service.id)
-        self.lab.wait_for_hosts(seconds=SECONDS)
+        self.lab.wait_for_hosts(seconds=SECONDS + ASKS_ITSELF * len(INSTANCES))
         for server in self._servers:
             # Else it is deleted by nobody where its evacuation got lost.
             self._nova.servers.reset_state(server, "active")
