@@ -226,10 +226,12 @@ def result(**changes: Any) -> dict[str, Any]:
     }
 
 
+@ddt.ddt
 class TestResults(base.BaseTestCase):
-    def test_what_is_kept_is_in_the_documents(self) -> None:
-        kept = results.read([ROOT / "tests/chaos/results.jsonl"])
-        told = (ROOT / "docs/durability_table.inc").read_text()
+    @ddt.data("", "_before")
+    def test_what_is_kept_is_in_the_documents(self, when: str) -> None:
+        kept = results.read([ROOT / f"tests/chaos/results{when}.jsonl"])
+        told = (ROOT / f"docs/durability_table{when}.inc").read_text()
         self.assertEqual(told, f"{results.told(kept)}\n")
 
     def test_kept_in_a_file(self) -> None:
