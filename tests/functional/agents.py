@@ -200,16 +200,14 @@ class AgentTest(test_recovery.RecoveryTest):
 
     def wait_for_recovery(self, node: str) -> Any:
         """The execution of the incident, when it has ended."""
-        self.cluster.wait_for(
-            lambda: (
-                (found := self.incident_of(node))
-                and found.state == incident.ENDED
-            ),
-            f"the recovery of {node} has ended",
-            SECONDS,
-        )
-        found = self.incident_of(node)
-        assert found is not None
+
+        def ended() -> incident.Incident | None:
+            found = self.incident_of(node)
+            return found if found and found.state == incident.ENDED else None
+
+        what = f"the recovery of {node} has ended"
+        # Not read again: another fencing may replace it.
+        found = self.cluster.wait_for(ended, what, SECONDS)
         execution = self.mistral.executions.get(found.execution)
         self.measure(found, execution)
         return execution
