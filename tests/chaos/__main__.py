@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 import tempfile
@@ -209,7 +210,8 @@ def _play(
     from tests.chaos import trial
 
     since = time.monotonic()
-    kept = Path(tempfile.gettempdir()) / f"wrong-{one.number}"
+    what = re.sub(r"\W+", "-", f"{one.number} {one.target} {one.point}")
+    kept = Path(tempfile.gettempdir()) / f"wrong-{what}"
     try:
         result = trial.run(stage, one, kept) | known
     except Exception:

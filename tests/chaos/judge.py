@@ -33,6 +33,8 @@ class Instance:
     most_running: int
     #: Requests that Nova accepted while another one of it was open.
     doubled: int
+    #: Until when it was being evacuated, at the least; None: unknown.
+    moving_until: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def what_is_wrong(seen: Seen) -> list[str]:
 def _told(seen: Seen) -> dict[str, Mapping[str, Any]]:
     """Return what the reports say about each instance; the last one counts."""
     return {
-        outcome["name"]: outcome
+        outcome["name"]: {**outcome, "told_at": (report or {}).get("ended_at")}
         for _, report in seen.executions
         for outcome in (report or {}).get("outcomes", ())
     }
@@ -133,6 +135,8 @@ def _reports(seen: Seen, told: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 wrong.append(f"report: nothing about {one.name}")
             continue
         recovered = outcome["outcome"] == "recovered"
+        if is_away and _moved_later(one, outcome):
+            continue
         if recovered != is_away:
             wrong.append(
                 f"report: {one.name} is said to be {outcome['outcome']}"
@@ -146,3 +150,12 @@ def _reports(seen: Seen, told: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if not outcome.get("reason"):
             wrong.append(f"report: no reason about {one.name}")
     return wrong
+
+
+def _moved_later(one: Instance, outcome: Mapping[str, Any]) -> bool:
+    """Return whether it moved when the report had said that it had not yet."""
+    return (
+        outcome["outcome"] == "unfinished"
+        and one.moving_until is not None
+        and one.moving_until >= outcome["told_at"]
+    )

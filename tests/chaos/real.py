@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import collections
+import datetime
 from pathlib import Path
 import shutil
+import subprocess
 import threading
 import time
 from typing import Any
@@ -14,9 +16,11 @@ from typing import Any
 from novaclient import client
 from novaclient import exceptions
 
+from lab import LabError
 from lab import cloud
 from lab.cluster import cluster as cluster_module
 from mistral_hostrecovery import attribute
+from mistral_hostrecovery import clock
 from mistral_hostrecovery import cluster
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
@@ -45,13 +49,16 @@ POLICY = {"deadline": 185}
 LONGEST = incident.ATTEMPTS * (POLICY["deadline"] + 15.0)
 SECONDS = 120
 #: A nova-compute that starts asks the destination of each evacuation that has
-#: begun whether it sees the disk, and waits so long for an answer. Where Nova
+#: begun whether it sees the disk, and waits 60 s for an answer. Where Nova
 #: lost an evacuation before it had a destination, it asks itself.
-ASKS_ITSELF = 60
+UP_SECONDS = SECONDS + 60 * len(INSTANCES)
+
+#: States of evacuation records of which nothing more comes.
+FINISHED = ("done", "completed", "failed", "error")
 
 #: Evacuation records of instances that are not deleted.
 RECORDS = """
-    SELECT instance_uuid, status, dest_compute,
+    SELECT instance_uuid, status, dest_compute, updated_at,
            created_at < LAG(updated_at) OVER earlier
     FROM nova_cell1.migrations
     WHERE migration_type = 'evacuation' AND deleted = 0
@@ -143,10 +150,12 @@ class Real(stage.Stage):
         self._sampler.join()
         for service in self._nova.services.list(binary="nova-compute"):
             if service.forced_down:
-                _wait(lambda s=service: self._unforce(s.id))
+                _wait(lambda s=service: self._unforce(s.id), UP_SECONDS)
+        self.lab.wait_for_hosts(seconds=UP_SECONDS)
+        for service in self._nova.services.list(binary="nova-compute"):
             if service.status == "disabled":
+                # Nova has Placement know of it only if the host is up by then.
                 self._nova.services.enable(service.id)
-        self.lab.wait_for_hosts(seconds=SECONDS + ASKS_ITSELF * len(INSTANCES))
         for server in self._servers:
             # Else it is deleted by nobody where its evacuation got lost.
             self._nova.servers.reset_state(server, "active")
@@ -178,7 +187,7 @@ class Real(stage.Stage):
     def hit_names(self) -> list[str]:
         if self.trial.target != "destination":
             return super().hit_names()
-        chosen = [dest for _, _, dest, _ in self._select(RECORDS) if dest]
+        chosen = [dest for _, _, dest, _, _ in self._select(RECORDS) if dest]
         others = [host for host in self.lab.hosts if host != FAILED]
         return [f"nova-compute-{(chosen or others)[-1]}"]
 
@@ -186,17 +195,26 @@ class Real(stage.Stage):
         return len(self._select(RECORDS)) > self.trial.spared % 5
 
     def instances(self) -> list[judge.Instance]:
+        records = self._select(RECORDS)
         overlapping = collections.Counter(
-            instance
-            for instance, _, _, overlaps in self._select(RECORDS)
-            if overlaps
+            instance for instance, _, _, _, overlaps in records if overlaps
         )
+        moved = {
+            instance: updated_at if status in FINISHED else None
+            for instance, status, _, updated_at, _ in records
+        }
         return [
-            self._seen(server, overlapping[server.id])
+            self._seen(server, overlapping[server.id], moved.get(server.id))
             for server in self._servers
         ]
 
-    def _seen(self, server: Any, doubled: int) -> judge.Instance:
+    def _seen(
+        self, server: Any, doubled: int, moved: datetime.datetime | None
+    ) -> judge.Instance:
+        """
+        :param moved: when Nova finished its last evacuation, if it has.
+        """
+        until = moved.replace(tzinfo=datetime.UTC) if moved else clock.now()
         now = self._nova.servers.get(server.id)
         return judge.Instance(
             name=server.name,
@@ -209,6 +227,7 @@ class Real(stage.Stage):
             running=self.lab.running(server.id),
             most_running=self._most[server.id],
             doubled=doubled,
+            moving_until=clock.stamp(until),
         )
 
     def _sample(self) -> None:
@@ -238,24 +257,17 @@ class InCluster(Real):
     def _die(self) -> None:
         self._cluster.cut_power(FAILED)
 
-    def _incident(self, host: str = FAILED) -> incident.Incident | None:
-        text = self._cluster.attribute(host, cluster.INCIDENT)
-        try:
-            return attribute.decode(text) if text else None
-        except errors.Refused:
-            return None
-
     def ended(self) -> bool:
         try:
-            found = self._incident()
-            # Pacemaker may fence a destination whose connection died with
-            # its controller; then that host is recovered, too.
-            all_of_them = [self._incident(host) for host in self.lab.hosts]
-        except cluster_module.LabError:
+            nodes = cluster.parse(self._cluster.cib()).nodes
+        except (LabError, errors.Unavailable, subprocess.TimeoutExpired):
             # No controller answers.
             return False
-        return found is not None and all(
-            one is None or one.state == incident.ENDED for one in all_of_them
+        failed = nodes.get(FAILED)
+        # Pacemaker may fence a destination whose connection died with its
+        # controller; then that host is recovered, too.
+        return bool(failed and _incident(failed)) and all(
+            _is_taken_care_of(node) for node in nodes.values() if node.remote
         )
 
     def look(self) -> None:
@@ -292,11 +304,29 @@ class InCluster(Real):
 
     def _return(self) -> bool:
         self._cluster.bring_back()
+
+        def closed() -> bool:
+            nodes = cluster.parse(self._cluster.cib()).nodes
+            return not any(map(_incident, nodes.values()))
+
         try:
-            _wait(lambda: not any(map(self._incident, self.lab.hosts)))
-        except TimeoutError:
+            self._cluster.wait_for(closed, "all incidents are closed", SECONDS)
+        except LabError:
             return False
         return True
+
+
+def _incident(node: cluster.Node) -> incident.Incident | None:
+    text = node.permanent.get(cluster.INCIDENT)
+    return attribute.decode(text) if text else None
+
+
+def _is_taken_care_of(node: cluster.Node) -> bool:
+    """Whether nothing more is to come of what Pacemaker did to a host."""
+    found = _incident(node)
+    if node.fenced and (found is None or found.covered != node.fenced):
+        return False
+    return found is None or found.state == incident.ENDED
 
 
 def _everything() -> list[str]:

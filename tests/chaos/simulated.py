@@ -76,7 +76,12 @@ class Simulated(stage.Stage):
             threads=24,
         )
         extra = {"mistral.conf": settings}
-        super().__init__(mistral.MistralLab(extra_config=extra), directory)
+        try:
+            super().__init__(mistral.MistralLab(extra_config=extra), directory)
+        except BaseException:
+            # Its threads would keep the program from ending.
+            self._server.stop()
+            raise
         self._agent = agent.Agent(self.lab, directory, FAILED)
         self._stop = threading.Event()
 

@@ -107,6 +107,7 @@ class Stage:
         self.tasks_then: list[str] = []
         self._was_hit = threading.Lock()
         self._mending: threading.Timer | None = None
+        self._not_mended: Exception | None = None
         # So that all that is seen in the database is of this trial.
         patiently(self._forget)
 
@@ -131,8 +132,9 @@ class Stage:
         self.hit_at = time.monotonic()
         names = self.hit_names()
         self.strike(names)
-        self._mending = threading.Timer(self.trial.away, self.mend, [names])
-        self._mending.start()
+        mending = threading.Timer(self.trial.away, self._mend, [names])
+        mending.start()
+        self._mending = mending
         self.tasks_then = [
             f"{name} {state}" for _, name, state, _, _ in self.tasks()
         ]
@@ -179,9 +181,18 @@ class Stage:
                 self.lab.signal(name, signal.SIGCONT)
             self.lab.start(name)
 
+    def _mend(self, names: list[str]) -> None:
+        try:
+            self.mend(names)
+        except Exception as error:
+            self._not_mended = error
+
     def wait_until_mended(self) -> None:
+        """Return when nothing is out of order any more, or raise why not."""
         if self._mending:
             self._mending.join()
+        if self._not_mended:
+            raise self._not_mended
 
     # What is seen
 

@@ -38,22 +38,14 @@ def run(
     if trial.target != matrix.NOTHING and not waits:
         aim.start()
     limit = began + USUAL + patience
-    seconds = None
-    while not stage.ended() and time.monotonic() < limit:
-        # The agent sees it only when it looks the next time.
-        if not stage.is_finished():
-            seconds = None
-        elif seconds is None:
-            seconds = time.monotonic() - began
-            stage.look()
-        time.sleep(0.1)
-    if not stage.ended():
-        seconds = None
-    elif seconds is None:
-        # The agent saw it before this loop did.
-        seconds = time.monotonic() - began
+    seconds = _until_ended(stage, began, limit)
     aim.over.set()
+    if aim.is_alive():
+        aim.join()
     stage.wait_until_mended()
+    # A host may have been fenced meanwhile.
+    if seconds is not None and _until_ended(stage, began, limit) is None:
+        seconds = None
     reports = stage.reports()
     instances = stage.instances()
     if seconds is None:
@@ -97,3 +89,23 @@ def run(
         "nudges": sum("nudging" in line for line in stage.notes()),
         "wrong": wrong,
     }
+
+
+def _until_ended(
+    stage: stage_module.Stage, began: float, limit: float
+) -> float | None:
+    """Return after how many seconds it ended, None if not before the limit."""
+    seconds = None
+    # Asked once for each look: the answer may be another one the next moment.
+    while not (ended := stage.ended()) and time.monotonic() < limit:
+        # The agent sees it only when it looks the next time.
+        if not stage.is_finished():
+            seconds = None
+        elif seconds is None:
+            seconds = time.monotonic() - began
+            stage.look()
+        time.sleep(0.1)
+    if not ended:
+        return None
+    # The agent may have seen it before this loop did.
+    return time.monotonic() - began if seconds is None else seconds

@@ -4,6 +4,7 @@
 
 import dataclasses
 import itertools
+import math
 import pathlib
 import tempfile
 import time
@@ -15,11 +16,16 @@ from keystoneauth1 import exceptions as ksa_exc
 from mistralclient.api import base as mistral
 from oslotest import base
 
+from mistral_hostrecovery import attribute
+from mistral_hostrecovery import cluster
+from mistral_hostrecovery import incident
 from tests.chaos import __main__ as program
 from tests.chaos import judge
 from tests.chaos import matrix
+from tests.chaos import real
 from tests.chaos import results
 from tests.chaos import stage
+from tests.chaos import trial
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -92,6 +98,70 @@ class TestPlay(base.BaseTestCase):
 
     def test_no_trial_is_not_good(self) -> None:
         self.assertEqual(["no trial was played"], self.play())
+
+
+RECOVERED = {"state": incident.ENDED, "end": "SUCCESS", "shared": True}
+
+
+class Looks:
+    """A stage that answers so, one look after another."""
+
+    def __init__(self, *ended: bool) -> None:
+        self._ended = list(ended)
+
+    def ended(self) -> bool:
+        return self._ended.pop(0)
+
+    def is_finished(self) -> bool:
+        return False
+
+
+class TestEnd(base.BaseTestCase):
+    """When a trial is over."""
+
+    def seconds(self, limit: float, *ended: bool) -> float | None:
+        with mock.patch.object(time, "sleep"):
+            return trial._until_ended(Looks(*ended), 0.0, limit)
+
+    def test_it_is_asked_once_each_time(self) -> None:
+        self.assertLess(0.0, self.seconds(math.inf, False, False, True))
+
+    def test_it_does_not_end_in_time(self) -> None:
+        self.assertIsNone(self.seconds(0.0, False))
+
+
+@ddt.ddt
+class TestHosts(base.BaseTestCase):
+    """Whether Pacemaker has done nothing that nobody took care of."""
+
+    @ddt.data(
+        ("never failed", 0, None, True),
+        ("nobody has recorded it", 7, None, False),
+        (
+            "is being recovered",
+            7,
+            {**RECOVERED, "state": incident.STARTED, "end": None},
+            False,
+        ),
+        ("is recovered", 7, RECOVERED, True),
+        ("fenced once more", 9, RECOVERED, False),
+        ("after a cold start", None, RECOVERED, True),
+    )
+    @ddt.unpack
+    def test_host(
+        self,
+        what: str,
+        fenced: int | None,
+        known: dict[str, Any] | None,
+        right: bool,
+    ) -> None:
+        permanent = {}
+        if known:
+            minted = incident.mint("", incident.Host("c1", 7, host="c1"))
+            one = dataclasses.replace(minted, **known)
+            permanent[cluster.INCIDENT] = attribute.encode(one)
+        node = cluster.Node("c1", True, fenced, permanent)
+        self.assertEqual(right, real._is_taken_care_of(node), what)
 
 
 class TestPatience(base.BaseTestCase):
@@ -171,6 +241,27 @@ class TestJudge(base.BaseTestCase):
             self.assertEqual([], judge.what_is_wrong(honest))
         silent = seen(**lost, **told(), nova_was_hit=True)
         self.assertNotEqual([], judge.what_is_wrong(silent))
+
+    @ddt.data(
+        ("12:00:01", "unfinished", True),
+        ("11:59:59", "unfinished", False),
+        (None, "unfinished", False),
+        ("12:00:01", "failed", False),
+    )
+    @ddt.unpack
+    def test_nova_may_finish_it_later(
+        self, until: str | None, outcome: str, right: bool
+    ) -> None:
+        """What a report says counts for the moment when it was made."""
+        report = {"ended_at": "12:00:00"}
+        report["outcomes"] = [{**TOLD, "outcome": outcome}]
+        late = seen(
+            **instance(moving_until=until),
+            executions=[("ERROR", report)],
+            nova_was_hit=True,
+        )
+        wrong = judge.what_is_wrong(late)
+        self.assertEqual(right, wrong == [], wrong)
 
     def test_the_last_report_counts(self) -> None:
         """A second execution finishes what the first one did not."""
