@@ -19,6 +19,7 @@ from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import reserved
+from mistral_hostrecovery import standby
 
 #: How often a gate that waits looks again, in seconds.
 GATE_SECONDS = 10.0
@@ -161,26 +162,32 @@ class PlanRecovery(action.HostRecoveryAction):
         """
         host = self.host["host"]
         surroundings = self._surroundings(call, aggregates)
+        up = {
+            s.host
+            for s in services
+            if s.up and not s.disabled and not s.forced_down and s.host != host
+        }
         try:
             providers = nova.hypervisors()
             shapes = self._shapes(call, providers, made, surroundings)
             rooms = _rooms(call, set(shapes.values()))
+            taken = {
+                name
+                for name in reserved.named(aggregates, settings) & up
+                if name in providers
+                and standby.is_taken(call, providers[name])
+            }
         except (errors.Unavailable, errors.Refused) as exc:
             return _Room(
                 None, [], [], [f"{exc}: whether there is room is unknown"]
             )
-        usable = [
-            s.host
-            for s in services
-            if s.up and not s.disabled and not s.forced_down and s.host != host
-        ]
         spare = reserved.spares(host, services, aggregates, settings)
         waves = [(v.start or v.wave, v.instance) for v in made.recover]
 
         def preview(more: Sequence[str]) -> capacity.Preview:
             names = frozenset(
                 providers[name]
-                for name in [*usable, *more]
+                for name in [*(up - taken), *more]
                 if name in providers
             )
             return capacity.preview(waves, shapes, rooms.on(names))

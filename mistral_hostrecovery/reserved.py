@@ -31,15 +31,12 @@ def spares(
     They are named by the policy, up, disabled, and share an aggregate or the
     availability zone with it.
     """
-    named = set(policy.reserved_hosts)
-    for aggregate in aggregates:
-        if aggregate.name == policy.reserved_aggregate:
-            named |= aggregate.hosts
+    names = named(aggregates, policy)
     return sorted(
         (
             service
             for service in services
-            if service.host in named - {failed}
+            if service.host in names - {failed}
             and service.up
             and service.disabled
             and not service.forced_down
@@ -47,6 +44,17 @@ def spares(
         ),
         key=lambda service: service.host,
     )
+
+
+def named(
+    aggregates: Iterable[model.Aggregate], policy: policy_module.Policy
+) -> set[str]:
+    """Return the reserved hosts, whatever they are used for now."""
+    names = set(policy.reserved_hosts)
+    for aggregate in aggregates:
+        if aggregate.name == policy.reserved_aggregate:
+            names |= aggregate.hosts
+    return names
 
 
 def _near(one: str, other: str, aggregates: Iterable[model.Aggregate]) -> bool:

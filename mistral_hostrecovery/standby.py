@@ -125,9 +125,8 @@ def _why_not_claimed(
         return "is not up and disabled any more: not taken"
     stale = []
     for claim in reserved.claims(traits):
-        other = call.mistral.execution(reserved.claimant(claim))
-        if other is not None and other.state not in executions.FINAL:
-            return f"is taken by execution {other.id}"
+        if _goes_on(call, claim):
+            return f"is taken by execution {reserved.claimant(claim)}"
         stale.append(claim)
     placement.create_trait(mine)
     placement.set_traits(
@@ -136,6 +135,26 @@ def _why_not_claimed(
     for claim in stale:
         placement.delete_trait(claim)
     return None
+
+
+def _goes_on(call: action.Call, claim: str) -> bool:
+    """Return whether the execution that a claim names has not ended."""
+    found = call.mistral.execution(reserved.claimant(claim))
+    return found is not None and found.state not in executions.FINAL
+
+
+def is_taken(call: action.Call, provider: str) -> bool:
+    """Return whether a recovery that goes on has claimed a host for itself.
+
+    :raises errors.Unavailable: Placement or Mistral does not say.
+    :raises errors.Refused: Placement does not tell us.
+    """
+    traits, _ = call.placement().traits(provider)
+    mine = reserved.claim(call.owner())
+    return any(
+        claim != mine and _goes_on(call, claim)
+        for claim in reserved.claims(traits)
+    )
 
 
 def give_back(

@@ -2,6 +2,7 @@
 """The plan with its gates: go on, wait, pause or refuse."""
 
 from typing import Any
+import uuid
 
 import ddt
 from oslo_config import cfg
@@ -14,6 +15,7 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import planning
 from mistral_hostrecovery import policy
+from mistral_hostrecovery import reserved
 from tests.unit import facts
 from tests.unit import runs
 from tests.unit.runs import ago
@@ -450,3 +452,32 @@ class ReservedTest(PlanningTestCase):
         result = self.plan()
         self.assertEqual([], result["reserved"])
         self.assertEqual([], result["alternates"])
+
+    def enabled_by(self, execution: str, state: str) -> Any:
+        """One has been enabled, and has claims on it."""
+        self.nova.others[-1] = facts.service("c9", up=True)
+        self.placement.traits_["p9"] = [reserved.claim(execution)]
+        self.mistral.executions[execution] = runs.execution(
+            execution, state=state
+        )
+        return self.plan()
+
+    def test_one_that_another_recovery_has_claimed_is_no_room(self) -> None:
+        """Its instances are about to fill it, and Placement can't know."""
+        result = self.enabled_by(str(uuid.UUID(int=2)), "RUNNING")
+        self.assertEqual(["c8"], [r["host"] for r in result["reserved"]])
+
+    def test_one_that_was_left_in_service_is_room(self) -> None:
+        result = self.enabled_by(str(uuid.UUID(int=2)), "SUCCESS")
+        self.assertEqual([], result["reserved"])
+        self.assertEqual(2, result["capacity"]["waves"][0]["fits"])
+
+    def test_our_own_is_room(self) -> None:
+        result = self.enabled_by(self.execution.root, "RUNNING")
+        self.assertEqual([], result["reserved"])
+
+    def test_claims_that_nobody_tells_are_like_rooms(self) -> None:
+        self.nova.others[-1] = facts.service("c9", up=True)
+        self.placement.fails["traits"] = errors.Unavailable("busy")
+        result = self.plan()
+        self.assertIn("room is unknown", str(result["warnings"]))
