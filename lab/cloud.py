@@ -167,11 +167,21 @@ class Lab:
         """OS_* variables for a command line client."""
         return config.openrc(user, project)
 
-    def session(self, user: str = "admin", project: str = "admin") -> Session:
-        """A keystoneauth1 session; needs keystoneauth1 in the caller."""
+    def session(
+        self, user: str = "admin", project: str = "admin", *, keep: bool = True
+    ) -> Session:
+        """A keystoneauth1 session; needs keystoneauth1 in the caller.
+
+        :param keep: connections open. Mistral's API closes what is idle for
+            10 s, maybe just when it is used again.
+        """
         from keystoneauth1 import session
         from keystoneauth1.identity import v3
+        import requests
 
+        connections = requests.Session()
+        if not keep:
+            connections.headers["Connection"] = "close"
         return session.Session(
             v3.Password(
                 auth_url=f"{layout.url('keystone')}/v3",
@@ -180,7 +190,8 @@ class Lab:
                 project_name=project,
                 user_domain_id="default",
                 project_domain_id="default",
-            )
+            ),
+            session=connections,
         )
 
     def endpoint(self, name: str) -> str:
@@ -203,7 +214,9 @@ class Lab:
         self._hosts.check(host)
         self._processes.start(services.compute(host))
 
-    def wait_for_hosts(self, *names: str, seconds: float = 60) -> None:
+    def wait_for_hosts(
+        self, *names: str, seconds: float = start.SECONDS
+    ) -> None:
         """Until these hosts (default: all) send heartbeats and are up."""
         chosen = names or tuple(self.hosts)
         start.wait_for_hosts(self._processes, chosen, seconds)
@@ -212,7 +225,8 @@ class Lab:
         """Merge settings into those of the host; None resets one.
 
         spawn_delay: seconds; spawn_fail: the error text; shared: whether the
-        host has the shared storage. Read at each spawn. Returns what is set.
+        host has the shared storage. Read at each spawn, and while one is
+        delayed. Returns what is set.
         """
         return self._hosts.control(host, settings)
 

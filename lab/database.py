@@ -75,7 +75,7 @@ def define(run: layout.Run, processes: process.Processes) -> None:
     )
 
 
-def wait(processes: process.Processes, seconds: float = 30) -> None:
+def wait(processes: process.Processes, seconds: float = 180) -> None:
     """Until it greets: MariaDB does once its init file has been run."""
     deadline = time.monotonic() + seconds
     while not _greets():

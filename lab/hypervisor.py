@@ -70,9 +70,12 @@ class Hypervisor(fake.FakeDriverWithoutFakeNodes):
         power_on: bool = True,
         accel_info: Any = None,
     ) -> None:
+        began = time.monotonic()
         control = self._read_control()
-        if control.get("spawn_delay"):
-            time.sleep(control["spawn_delay"])
+        # Read again, so that what waits can be let go.
+        while time.monotonic() - began < control.get("spawn_delay", 0):
+            time.sleep(0.1)
+            control = self._read_control()
         if control.get("spawn_fail"):
             raise exception.NovaException(control["spawn_fail"])
         super().spawn(

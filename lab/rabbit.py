@@ -46,7 +46,7 @@ def define(run: layout.Run, processes: process.Processes) -> None:
     )
 
 
-def wait(processes: process.Processes, seconds: float = 60) -> None:
+def wait(processes: process.Processes, seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not _answers():
         if time.monotonic() > deadline or not processes.pids("rabbitmq"):

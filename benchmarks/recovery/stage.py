@@ -96,12 +96,13 @@ class Stage:
 
     def wait_for_mistral(self) -> None:
         """Until its API, engine and executors answer."""
+        processes = meter.processes(self.run)
         start.wait_for_listeners(
-            self.run,
+            processes,
             install.ensure_venv(cloud.silent),
             services.mistral_queues(1, 2),
         )
-        start.wait_for_apis(meter.processes(self.run), "mistral")
+        start.wait_for_apis(processes, "mistral")
 
     def mistral(self) -> Any:
         """A client with a session of its own, for the service user."""

@@ -246,7 +246,7 @@ class CloudContract(base.BaseTestCase, abc.ABC):
         self,
         what: str,
         condition: Callable[[], Any],
-        seconds: float = 60,
+        seconds: float = 180,
         step: float = 0.2,
     ) -> Any:
         """Wait until *condition* is true; fail after *seconds*."""
@@ -299,7 +299,14 @@ class CloudContract(base.BaseTestCase, abc.ABC):
             instance, "done", "completed", "failed", "error"
         )
         self.assertEqual(status, record["status"])
-        server = self.wait_for_task(instance, None)
+        self.wait_for_task(instance, None)
+
+        # Nova writes it last.
+        def with_fault() -> Any:
+            server = self.server(instance)
+            return server if "fault" in server else None
+
+        server = self.wait("a fault", with_fault)
         self.assertEqual("ERROR", server["status"])
         self.assertEqual("error", server["OS-EXT-STS:vm_state"])
         self.assertEqual(SOURCE, server["OS-EXT-SRV-ATTR:host"])

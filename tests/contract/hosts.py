@@ -92,7 +92,8 @@ class Hosts(base.CloudContract):
         web = self.boot("web")
         self.kill_nova_compute(base.SOURCE)
         self.force_down()
-        self.slow(30)
+        # Longer than a start takes, on the slowest machine.
+        self.slow(600)
         self.accepted(web)
         self.wait_for_record(web, "pre-migrating")
         self.assertEqual([base.SOURCE], self.running(web))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from typing import Any
 import unittest
+from xml.etree import ElementTree
 
 from lab import LabError
 from lab import cloud
@@ -145,7 +146,7 @@ class AgentTest(test_recovery.RecoveryTest):
     def setUp(self) -> None:
         super().setUp()
         self.addCleanup(self._repair)
-        self.wait_until(self.agent_on, "the agent runs")
+        self.cluster.wait_for(self.agent_on, "the agent runs")
 
     # What the cluster says
 
@@ -242,10 +243,27 @@ class AgentTest(test_recovery.RecoveryTest):
     # What operators do
 
     def set_parameter(self, name: str, value: str) -> None:
-        """Change a parameter of the agent until the test ends."""
+        """Change a parameter of the agent until the test ends.
+
+        From then on none runs that does not know of it.
+        """
+        before = self._starts()
         self._crm_resource("--set-parameter", name, "--parameter-value", value)
         self.addCleanup(self._crm_resource, "--delete-parameter", name)
-        self.wait_until(self.agent_on, "the agent runs")
+        self.cluster.wait_for(
+            lambda: self._starts() not in (set(), before), "it starts again"
+        )
+
+    def _starts(self) -> set[str]:
+        """What Pacemaker calls each start of an agent that runs."""
+        done = ElementTree.fromstring(self.cluster.cib()).iterfind(
+            f".//lrm_rsc_op[@id='{cluster_names.AGENT}_last_0']"
+        )
+        return {
+            one.get("transition-key", "")
+            for one in done
+            if one.get("operation") == "start" and one.get("rc-code") == "0"
+        }
 
     def set_policy(self, **policy: Any) -> None:
         """Give the site this policy until the test ends."""
@@ -261,15 +279,16 @@ class AgentTest(test_recovery.RecoveryTest):
         self.assertEqual(0, done.returncode, done.stderr)
 
     def operator(self, *command: str) -> str:
-        """Run a command on a controller that is up."""
-        (on, *_) = (
-            name
-            for name in self.cluster.controllers
-            if self.cluster.is_on(name)
-        )
+        """Run a command on a controller that is in the cluster."""
+        members = self.cluster.wait_for(self._members, "one is in the cluster")
+        (on, *_) = members
         done = self.cluster.run(on, *command)
         self.assertEqual(0, done.returncode, done.stderr)
         return done.stdout
+
+    def _members(self) -> list[str]:
+        online = self.cluster.online()
+        return [name for name in self.cluster.controllers if name in online]
 
     def _repair(self) -> None:
         """Everything is up again, and the agent has nothing left to do."""

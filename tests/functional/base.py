@@ -151,7 +151,7 @@ class FunctionalTest(base.BaseTestCase):
         return self.wait_until(reached, f"{instance.name} is {state}")
 
     def wait_until(
-        self, reached: Callable[[], Any], what: str, seconds: float = 60
+        self, reached: Callable[[], Any], what: str, seconds: float = 180
     ) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := reached()):

@@ -85,14 +85,30 @@ class TestCommands(test_recovery.RecoveryTest):
         }
         return {**os.environ, "PYTHONPATH": str(layout.CHECKOUT), **where}
 
-    def screens(self, *words: str) -> tuple[int, list[list[str]]]:
-        """Run such a command in a terminal; also return what that showed."""
+    def watch(self, shown: list[str], *words: str) -> int:
+        """Run such a command without a terminal, and add what it shows."""
+        with subprocess.Popen(
+            [sys.executable, "-c", _COMMAND, "watch", *words],
+            cwd=layout.CHECKOUT,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as command:
+            assert command.stdout
+            for line in command.stdout:
+                shown.append(line.rstrip("\n"))
+        print(words, command.returncode, *shown, sep="\n", flush=True)
+        return command.returncode
+
+    def watch_in_terminal(self, shown: list[list[str]], *words: str) -> int:
+        """Run such a command in a terminal, and add what that shows."""
         screen = pyte.Screen(100, 30)
         terminal = pyte.ByteStream(screen)
         ours, its = pty.openpty()
         termios.tcsetwinsize(its, (screen.lines, screen.columns))
         with subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, *words],
+            [sys.executable, "-c", _COMMAND, "watch", *words],
             cwd=layout.CHECKOUT,
             env=self.environment(),
             stdin=its,
@@ -100,14 +116,13 @@ class TestCommands(test_recovery.RecoveryTest):
             stderr=its,
         ) as command:
             os.close(its)
-            shown = []
             # Linux ends it with an error once nobody has it open.
             with contextlib.suppress(OSError), open(ours, "rb", 0) as output:
                 while some := output.read(1 << 16):
                     terminal.feed(some)
                     shown.append(list(screen.display))
         print(words, command.returncode, *shown[-1], sep="\n", flush=True)
-        return command.returncode, shown
+        return command.returncode
 
     def read(self, *words: str, code: int = 0) -> Any:
         found, out, err = self.command(*words, "-f", "json")
@@ -176,31 +191,39 @@ class TestCommands(test_recovery.RecoveryTest):
         self.boot("web", "c1")
         self.lose("c1")
         for host in self.lab.hosts:
-            # It goes on for longer than the commands take to begin.
-            self.lab.control(host, spawn_delay=40)
-            self.addCleanup(self.lab.control, host, spawn_delay=None)
+            # Until both have shown what goes on.
+            self.lab.control(host, spawn_delay=600)
         recovery = self.read("start", "c1", "--on-shared-storage", "--fenced")
         self.assertEqual("RUNNING", recovery["state"])
         joined = self.read("start", "c1", "--on-shared-storage", "--fenced")
         self.assertEqual(recovery["id"], joined["id"])
+        screens: list[list[str]] = []
+        lines: list[str] = []
+
+        def at_the_beginning() -> bool:
+            return any("  0 % of 1" in "\n".join(s) for s in screens)
+
+        watched = (recovery["id"], "--interval", "1")
         with futures.ThreadPoolExecutor() as beside:
-            watched = beside.submit(self.screens, "watch", recovery["id"])
-            code, out, _ = self.command(
-                "watch", recovery["id"], "--interval", "1"
-            )
-        self.assertEqual(0, code)
-        lines = out.splitlines()
+            ends = [
+                beside.submit(self.watch, lines, *watched),
+                beside.submit(self.watch_in_terminal, screens, *watched),
+            ]
+            try:
+                self.wait_until(
+                    lambda: lines and at_the_beginning(), "both show it"
+                )
+            finally:
+                for host in self.lab.hosts:
+                    self.lab.control(host, spawn_delay=None)
+        self.assertEqual([0, 0], [end.result() for end in ends])
         self.assertEqual("SUCCESS: host c1 is recovered", lines[-1])
         self.assertIn("RUNNING", lines[0])
-        self.assertNotIn("\x1b", out)
-
-        code, screens = watched.result()
-        self.assertEqual(0, code)
+        self.assertNotIn("\x1b", "".join(lines))
         for screen in screens:
             # Each is drawn over the one before.
             told = "\n".join(screen)
             self.assertLessEqual(told.count("Recovery"), 1, told)
-        self.assertTrue(any("  0 % of 1" in "\n".join(s) for s in screens))
         last = [line.rstrip() for line in screens[-1] if line.strip()]
         self.assertEqual(f"Recovery {recovery['id']}", last[0])
         self.assertIn("100 % of 1 instances", last[-2])
