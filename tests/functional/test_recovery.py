@@ -375,8 +375,10 @@ class TestAuthorisation(RecoveryTest):
         runs = self.mistral.action_executions.list(task.id)
         *before, last = sorted(runs, key=lambda run: run.created_at)
         self.assertEqual("SUCCESS", last.state)
-        ended = "\n".join(run.output or "" for run in before)
-        self.assertIn("Heartbeat wasn't received", ended)
+        outputs = [
+            self.mistral.action_executions.get(run.id).output for run in before
+        ]
+        self.assertIn("Heartbeat wasn't received", "\n".join(outputs))
 
 
 def _is_unread(port: int) -> bool:
