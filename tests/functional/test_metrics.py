@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Prometheus' own tool says about the metrics and the alerts."""
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -45,6 +46,19 @@ class PromtoolTest(base.BaseTestCase):
 
     def test_rules(self) -> None:
         self.promtool("check", "rules", str(test_metrics.ALERTS))
+
+    def test_dashboard(self) -> None:
+        """Each question of it is one that Prometheus understands."""
+        board = json.loads(test_metrics.DASHBOARD.read_text())
+        asked = [
+            {"record": f"panel:{panel['id']}", "expr": target["expr"]}
+            for panel in board["panels"]
+            for target in panel["targets"]
+        ]
+        file = self.dir / "dashboard.yaml"
+        groups = {"groups": [{"name": "dashboard", "rules": asked}]}
+        file.write_text(json.dumps(groups))
+        self.promtool("check", "rules", str(file))
 
     def test_alerts(self) -> None:
         """Each alert fires when it should, and only then."""

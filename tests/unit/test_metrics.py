@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metrics, and the alerts and the dashboard that use them."""
 
+from collections.abc import Iterator
 import json
 import pathlib
 import re
 from typing import Any
 
 import ddt
+from grafana_foundation_sdk.cog import encoder
+from grafana_foundation_sdk.models import dashboard
 import hypothesis
 from hypothesis import strategies
 from oslotest import base
@@ -58,6 +61,19 @@ def samples(
 
 def names(expression: str) -> set[str]:
     return set(re.findall(r"\b(?:hostrecovery|node)_\w+", expression))
+
+
+def lost(told: Any, read: Any, path: str = "") -> Iterator[str]:
+    """Where something of what was told is not in what was read."""
+    if isinstance(told, dict) and isinstance(read, dict):
+        for key, value in told.items():
+            yield from lost(value, read.get(key), f"{path}/{key}")
+    elif isinstance(told, list) and isinstance(read, list):
+        for number, value in enumerate(told):
+            found = read[number] if number < len(read) else None
+            yield from lost(value, found, f"{path}/{number}")
+    elif told != read:
+        yield path
 
 
 @ddt.ddt
@@ -200,6 +216,12 @@ class MonitoringTest(base.BaseTestCase):
             for target in panel["targets"]:
                 used |= names(target["expr"])
         self.assertEqual(set(metrics.METRICS), used)
+
+    def test_grafana_reads_all_of_it(self) -> None:
+        told = json.loads(DASHBOARD.read_text())
+        model = dashboard.Dashboard.from_json(told)
+        read = json.loads(json.dumps(model, cls=encoder.JSONEncoder))
+        self.assertEqual([], list(lost(told, read)))
 
     def test_panels_do_not_overlap(self) -> None:
         taken = set()
