@@ -72,6 +72,8 @@ def write(
     run.openrc.write_text(
         "".join(f"export {name}={value}\n" for name, value in openrc().items())
         + f"export PATH={venv / 'bin'}:$PATH\n"
+        # The commands of this package.
+        + f"export PYTHONPATH={run.product}\n"
     )
 
 

@@ -173,5 +173,6 @@ class Real:
             "openstack server list --all-projects --long",
             "openstack compute service list",
             f"export OS_USERNAME={USER} OS_PROJECT_NAME={PROJECT}",
-            "mistral execution-list",
+            "openstack host recovery list",
+            "openstack host recovery explain scratch-1",
         ]

@@ -129,6 +129,21 @@ def smoke(archive: pathlib.Path, room: pathlib.Path, *options: str) -> str:
     return version
 
 
+def commands(wheel: pathlib.Path, room: pathlib.Path) -> None:
+    """With the extra, OpenStackClient has our commands."""
+    binaries = room / "venv" / "bin"
+    pip = [binaries / "python", "-m", "pip", "--disable-pip-version-check"]
+    run(*pip, "install", "-qc", CONSTRAINTS, f"{wheel}[osc]", cwd=room)
+    told = run(binaries / "openstack", "help", "host", "recovery", cwd=room)
+    for command in ("plan", "start", "explain"):
+        assert f"  host recovery {command}\n" in told, told
+    told = run(
+        *(binaries / "openstack", "help", "host", "recovery", "start"),
+        cwd=room,
+    )
+    assert "usage: openstack host recovery start" in told, told
+
+
 def main() -> int:
     """Build, install, try; say how long it took."""
     began = time.monotonic()
@@ -140,6 +155,7 @@ def main() -> int:
         version = smoke(wheel, room)
         # What it requires is there by now.
         assert smoke(sdist, room, "--no-deps") == version
+        commands(wheel, room)
     took = time.monotonic() - began
     print(f"{wheel.name} and {sdist.name} install and work ({took:.0f} s)")
     assert version in wheel.name, (version, wheel.name)
