@@ -143,9 +143,8 @@ class Explain(base.ShowOne):
             execution = self.recoveries.execution(recovery)
             told_by = history.of(execution)
             for outcome in self._outcomes(execution):
-                told = rows.explained(told_by, outcome, parsed_args.instance)
-                if told:
-                    return base.one(told)
+                if rows.is_about(outcome, parsed_args.instance):
+                    return base.one(rows.explained(told_by, outcome))
         where = (
             f"recovery {parsed_args.recovery}"
             if parsed_args.recovery
@@ -156,10 +155,12 @@ class Explain(base.ShowOne):
             " on a host that failed, or write its ID as Nova shows it"
         )
 
-    def _ids(self) -> Iterator[str]:
+    def _ids(self) -> list[str]:
         """Return the newest recoveries; one report after the other is read."""
         found = itertools.islice(self.recoveries.newest(), _LOOKED_THROUGH)
-        return (str(one["id"]) for one in found)
+        # What was only planned is told of what nothing else is known about.
+        last = sorted(found, key=lambda one: bool(history.of(one).dry_run))
+        return [str(one["id"]) for one in last]
 
     def _outcomes(self, execution: service.Shown) -> Iterator[Any]:
         """Return what a recovery says about its instances."""

@@ -189,16 +189,18 @@ def report(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, "next": Lines(advice.steps(found))}
 
 
+def is_about(outcome: Mapping[str, Any], instance: str) -> bool:
+    """Return whether an instance has that id or that name."""
+    return instance in (outcome.get("instance"), outcome.get("name"))
+
+
 def explained(
-    recovery: history.Recovery, outcome: Mapping[str, Any], instance: str
-) -> dict[str, Any] | None:
-    """Return what a recovery says about an instance, None if nothing.
+    recovery: history.Recovery, outcome: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a recovery says about an instance.
 
     :param outcome: of a report, or a verdict of a plan.
-    :param instance: its id or its name.
     """
-    if instance not in (outcome.get("instance"), outcome.get("name")):
-        return None
     became = outcome.get("outcome")
     if became is None:
         became = "to be recovered" if outcome.get("recover") else "left"
@@ -208,6 +210,7 @@ def explained(
         "recovery": recovery.id,
         "host": recovery.host,
         "state": recovery.state,
+        "dry_run": recovery.dry_run,
         "was": outcome.get("was"),
         "outcome": became,
         "reason": outcome.get("reason"),

@@ -291,6 +291,24 @@ class ExplainTest(osc.ShellCase):
             ("left", verdict["reason"]), (found["outcome"], found["reason"])
         )
 
+    def test_a_dry_run_tells_of_what_nothing_else_knows(self) -> None:
+        names = ("web", "db")
+        planned = osc.report(
+            "planned", *(osc.outcome(name, "planned") for name in names)
+        )
+        newest = osc.execution(
+            id="e9", given={"dry_run": True}, report=planned
+        )
+        self.serve_list(newest, osc.execution())
+        self.serve_execution(newest, of="e9")
+        found = self.read("explain", "web")
+        self.assertEqual(("left", False), (found["outcome"], found["dry_run"]))
+        for words in (("db",), ("web", "--recovery", "e9")):
+            found = self.read("explain", *words)
+            self.assertEqual(
+                ("planned", True), (found["outcome"], found["dry_run"])
+            )
+
     def test_unknown(self) -> None:
         said = self.refused("explain", "db")
         self.assertIn("instance db is not in the newest 100", said)
