@@ -142,9 +142,11 @@ class Explain(base.ShowOne):
         for recovery in ids:
             execution = self.recoveries.execution(recovery)
             told_by = history.of(execution)
-            for outcome in self._outcomes(execution):
-                if rows.is_about(outcome, parsed_args.instance):
-                    return base.one(rows.explained(told_by, outcome))
+            outcome = rows.about(
+                self._outcomes(execution), parsed_args.instance, recovery
+            )
+            if outcome:
+                return base.one(rows.explained(told_by, outcome))
         where = (
             f"recovery {parsed_args.recovery}"
             if parsed_args.recovery

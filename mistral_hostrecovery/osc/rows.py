@@ -12,6 +12,7 @@ from cliff import columns
 
 from mistral_hostrecovery import advice
 from mistral_hostrecovery import clock
+from mistral_hostrecovery import errors
 from mistral_hostrecovery import findings
 from mistral_hostrecovery import history
 from mistral_hostrecovery.osc import stage as stage_module
@@ -38,7 +39,7 @@ PLAN = ("Instance", "Name", "Was", "Wave", "Outcome", "Reason")
 INSTALL = ("Workflow", "Change", "What")
 CHECK = ("Level", "Name", "What", "Why", "Cure", "Where")
 
-#: So many instances a person reads in a table; the other formats have all.
+#: So many instances a person reads; formats for programs have all.
 _LISTED = 20
 
 
@@ -189,9 +190,29 @@ def report(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, "next": Lines(advice.steps(found))}
 
 
-def is_about(outcome: Mapping[str, Any], instance: str) -> bool:
-    """Return whether an instance has that id or that name."""
-    return instance in (outcome.get("instance"), outcome.get("name"))
+def about(
+    outcomes: Iterable[Mapping[str, Any]], instance: str, recovery: str
+) -> Mapping[str, Any] | None:
+    """Return what a recovery says about an instance, None if nothing.
+
+    :param outcomes: of its report, or the verdicts of its plan.
+    :param instance: its id or its name.
+    :raises errors.Refused: there are several of that name.
+    """
+    named = {}
+    for one in outcomes:
+        if one.get("instance") == instance:
+            return one
+        if one.get("name") == instance:
+            named[str(one.get("instance"))] = one
+    if len(named) > 1:
+        more = ", ..." if len(named) > _LISTED else ""
+        raise errors.Refused(
+            f"{len(named)} instances of recovery {recovery} have the name"
+            f" {instance}: write the ID of one of them"
+            f" ({', '.join(list(named)[:_LISTED])}{more})"
+        )
+    return next(iter(named.values()), None)
 
 
 def explained(

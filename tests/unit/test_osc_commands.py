@@ -309,6 +309,27 @@ class ExplainTest(osc.ShellCase):
                 ("planned", True), (found["outcome"], found["dry_run"])
             )
 
+    def test_names_need_not_be_unique(self) -> None:
+        became = [
+            {**osc.outcome("web", "left"), "instance": f"i{number}"}
+            for number in range(21)
+        ]
+        # As somebody may call an instance.
+        became.append({**osc.outcome("web", "failed"), "instance": "web-id"})
+        became.append({**osc.outcome("web-id", "left"), "instance": "x"})
+        self.serve_execution(
+            osc.execution(report=osc.report("failed", *became))
+        )
+        said = self.refused("explain", "web")
+        self.assertIn(
+            f"22 instances of recovery {osc.ID} have the name web: write the"
+            " ID of one of them (i0, i1, ",
+            said,
+        )
+        self.assertIn("i19, ...)", said)
+        self.assertEqual("i3", self.read("explain", "i3")["instance"])
+        self.assertEqual("failed", self.read("explain", "web-id")["outcome"])
+
     def test_unknown(self) -> None:
         said = self.refused("explain", "db")
         self.assertIn("instance db is not in the newest 100", said)
