@@ -174,8 +174,8 @@ class Mistral:
         :param asked: its input.
         :param environment: the name of a Mistral environment.
         :raises errors.Unavailable: it may or may not be started: ask again.
-        :raises errors.Refused: it is not started, or what has this id is
-            something else.
+        :raises errors.Conflict: what has this id is something else.
+        :raises errors.Refused: it is not started.
         """
         project = self._project()
         body = {
@@ -191,7 +191,7 @@ class Mistral:
         )
         reason = _why_other(found, execution_id, workflow, asked, project)
         if reason:
-            raise errors.Refused(
+            raise errors.Conflict(
                 f"execution {execution_id} is not the one that was asked for"
                 f" ({reason}): find out who made it; delete it if nobody"
                 " needs it"

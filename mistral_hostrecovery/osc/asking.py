@@ -80,15 +80,23 @@ def going(earlier: Iterable[Shown]) -> Shown | None:
     return None
 
 
-def mint(workflow: str, host: str, earlier: Iterable[Shown]) -> str:
+def mint(
+    workflow: str,
+    host: str,
+    earlier: Iterable[Shown],
+    *,
+    dry_run: bool = False,
+) -> str:
     """Return the id of the next execution.
 
     Whoever starts it at the same time has seen the same executions and makes
     the same id, of which Mistral makes one execution. An id that is known
-    already cannot come out: it is among those that it would be made from.
+    already cannot come out: it is among those that it would be made from. A
+    recovery never gets the id of a dry run.
     """
+    kind = f"dry run of {workflow}" if dry_run else workflow
     seen = sorted(str(one.get("id")) for one in earlier)
-    return str(uuid.uuid5(_NAMESPACE, "/".join((workflow, host, *seen))))
+    return str(uuid.uuid5(_NAMESPACE, "/".join((kind, host, *seen))))
 
 
 def difference(execution: Shown, asked: Mapping[str, Any]) -> str:

@@ -196,6 +196,21 @@ class Recoveries:
         join: bool = True,
     ) -> asking.Started:
         """Start a workflow for a host, or join what goes on for it."""
+        try:
+            return self._start(workflow, host, asked, environment, join)
+        except errors.Conflict:
+            # Somebody who asked at the same moment for something else was
+            # faster; that is listed now.
+            return self._start(workflow, host, asked, environment, join)
+
+    def _start(
+        self,
+        workflow: str,
+        host: str,
+        asked: Mapping[str, Any],
+        environment: str,
+        join: bool,
+    ) -> asking.Started:
         earlier = [
             one for one in self.newest(workflow) if asking.host_of(one) == host
         ]
@@ -204,7 +219,9 @@ class Recoveries:
             return asking.Started(
                 str(going["id"]), asking.difference(going, asked)
             )
-        made = asking.mint(workflow, host, earlier)
+        made = asking.mint(
+            workflow, host, earlier, dry_run=bool(asked.get("dry_run"))
+        )
         _translated(
             lambda: self._mistral.start(
                 made,

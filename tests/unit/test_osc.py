@@ -175,6 +175,12 @@ class AskingTest(base.BaseTestCase):
         made = {asking.mint(w, h, []) for w in "ab" for h in "cd"}
         self.assertEqual(4, len(made))
 
+    def test_a_recovery_is_no_dry_run(self) -> None:
+        """Also if both are asked for at the same time."""
+        self.assertNotEqual(
+            asking.mint("w", "h", []), asking.mint("w", "h", [], dry_run=True)
+        )
+
     def test_input_is_that_of_the_agent(self) -> None:
         """Nothing that the workbook has a default for, nothing unknown."""
         self.assertEqual(

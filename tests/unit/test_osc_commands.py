@@ -433,6 +433,33 @@ class StartTest(osc.ShellCase):
         self.fine("start", "cmp1")
         self.assertNotEqual(one, self.sent()["id"])
 
+    def serve_faster(self, **more: Any) -> None:
+        """Somebody else has got the id between the list and the start."""
+        self.fine("start", "cmp1")
+        faster = osc.execution(
+            id=self.sent()["id"], **{"state": "RUNNING", **more}
+        )
+        self.posted = self.serve("POST", "/executions", faster)
+        lists = [{"executions": []}, {"executions": [faster]}]
+        self.serve("GET", "/executions", lists)
+        self.serve_execution(faster, of=faster["id"])
+
+    def test_joins_whoever_was_faster(self) -> None:
+        self.serve_faster()
+        code, out, err = self.run_command(
+            "start", "cmp1", "--on-shared-storage", "--fenced", "-f", "json"
+        )
+        self.assertEqual(
+            (0, self.sent()["id"]), (code, json.loads(out)["id"]), err
+        )
+        self.assertIn("it differs: fenced is False, not True", err)
+
+    def test_the_id_belongs_to_somebody_else(self) -> None:
+        self.serve_faster(project_id="somebody-else")
+        self.assertIn(
+            "is not the one that was asked for", self.refused("start", "cmp1")
+        )
+
     @ddt.data("RUNNING", "PAUSED", "IDLE")
     def test_joins_what_goes_on(self, state: str) -> None:
         """Whoever started it, also the agent."""
