@@ -18,7 +18,7 @@ from mistral_hostrecovery.history import Recovery
 #: The help text of each metric, in the order in which they are written.
 METRICS = {
     "hostrecovery_executions": (
-        "Recoveries that Mistral has by state of the execution; no dry runs."
+        "Recoveries that were read by state of the execution; no dry runs."
     ),
     "hostrecovery_paused": (
         "1 for a host whose recovery is paused, by the gate that it waits at"

@@ -23,6 +23,9 @@ from mistral_hostrecovery.osc import stage
 _LISTED = 20
 _LOOKED_THROUGH = 100
 
+#: States of recoveries that go on; Mistral is asked for one at a time.
+_GOING = ("PAUSED", "RUNNING")
+
 
 class List(base.Lister):
     """List recoveries, the newest first"""
@@ -183,10 +186,20 @@ class Metrics(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        found = itertools.islice(
-            self.recoveries.newest(outputs=True), parsed_args.limit
+        # Those that go on may be older than many that have ended.
+        going = (
+            history.of(one)
+            for state in _GOING
+            for one in self.recoveries.newest(state=state)
         )
-        self.app.stdout.write(metrics.text(list(map(history.of, found))))
+        newest = map(history.of, self.recoveries.newest(outputs=True))
+        real = (one for one in newest if not one.dry_run)
+        # What has ended meanwhile counts as it is now.
+        found = {
+            one.id: one
+            for one in (*going, *itertools.islice(real, parsed_args.limit))
+        }
+        self.app.stdout.write(metrics.text(found.values()))
 
 
 def _add_limit(parser: argparse.ArgumentParser, default: int) -> None:

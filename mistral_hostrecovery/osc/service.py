@@ -154,6 +154,7 @@ class Recoveries:
         self,
         workflow: str = asking.RECOVER,
         *,
+        state: str = "",
         outputs: bool = False,
         all_projects: bool = False,
     ) -> Iterator[Shown]:
@@ -161,6 +162,7 @@ class Recoveries:
 
         They are read in pages, as far as somebody wants to know.
 
+        :param state: only those in it; empty for all.
         :param outputs: their reports, too.
         :param all_projects: not only those of the user's project.
         """
@@ -173,6 +175,7 @@ class Recoveries:
                 "GET",
                 f"/executions?workflow_name={workflow}&fields={fields}"
                 f"&limit={page}&sort_keys=created_at,id&sort_dirs=desc,desc"
+                + (f"&state={state}" if state else "")
                 + ("&all_projects=true" if all_projects else "")
                 + (f"&marker={marker}" if marker else ""),
                 f"the executions of {workflow}",

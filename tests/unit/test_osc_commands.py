@@ -342,6 +342,32 @@ class MetricsTest(osc.ShellCase):
         self.assertIn("# TYPE", out)
         self.assertIn('host="cmp1"', out)
 
+    def test_what_goes_on_counts_however_old_it_is(self) -> None:
+        by_state = {
+            "PAUSED": [osc.execution(id="e1", state="PAUSED")],
+            # Has ended before the others were read.
+            "RUNNING": [osc.execution(id="e2", state="RUNNING")],
+            "": [
+                osc.execution(id="e4", given={"dry_run": True}),
+                osc.execution(id="e2"),
+                osc.execution(id="e3", state="ERROR"),
+            ],
+        }
+
+        def executions(request: Any, _: Any) -> dict[str, Any]:
+            (state,) = request.qs.get("state", [""])
+            return {"executions": by_state[state]}
+
+        self.web.get(f"{osc.MISTRAL}/executions", json=executions)
+        out = self.fine("metrics", "--limit", "1")
+        self.assertIn(
+            'hostrecovery_paused{host="cmp1",gate="operator"} 1', out
+        )
+        for state, count in (("PAUSED", 1), ("SUCCESS", 1), ("RUNNING", 0)):
+            wanted = f'hostrecovery_executions{{state="{state}"}} {count}\n'
+            self.assertIn(wanted, out)
+        self.assertIn('hostrecovery_executions{state="ERROR"} 0', out)
+
 
 class PlanTest(osc.ShellCase):
     def setUp(self) -> None:
