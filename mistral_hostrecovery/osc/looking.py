@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterable, Iterator
 import itertools
 import shutil
-import time
 from typing import Any
 
 from mistral_hostrecovery import errors
@@ -77,19 +76,23 @@ class Watch(base.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         terminal = self.app.stdout.isatty()
-        shown: list[str] = []
-        while True:
+
+        def look() -> tuple[stage.Stage, list[instances.Line]]:
             execution, tasks = _ask(self.recoveries, parsed_args.id)
             now = _look(self.recoveries, execution, tasks)
+            if not terminal:
+                return now, []
+            return now, _instances(self.recoveries, execution, tasks, now)
+
+        shown: list[str] = []
+        for now, lines in service.again(look, parsed_args.interval):
             if terminal:
-                lines = _instances(self.recoveries, execution, tasks, now)
                 shown = _draw(now, lines, shown, self.app.stdout)
             else:
                 shown = _say(now, shown, self.app.stdout)
             if now.over or now.recovery.state == "PAUSED":
                 self.code = stage.code(now.recovery)
                 return
-            time.sleep(parsed_args.interval)
 
 
 class Report(base.ShowRecovery):

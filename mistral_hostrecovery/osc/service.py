@@ -38,6 +38,9 @@ _PAGE_WITH_OUTPUTS = 10
 #: The newest run of a task has said nothing while it goes on.
 _RUNS_READ = 3
 
+#: So long Mistral may be silent while somebody waits for a recovery.
+_SILENCE_SECONDS = 60.0
+
 #: Anything else would be another path.
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -240,12 +243,13 @@ class Recoveries:
         _translated(lambda: self._mistral.set_state(recovery, state))
 
     def wait(self, recovery: str, seconds: float = 1.0) -> Shown:
-        """Return an execution when it has ended, or waits for somebody."""
-        while True:
-            found = self.execution(recovery)
-            if found.get("state") in (*incident.FINAL, "PAUSED"):
-                return found
-            time.sleep(seconds)
+        """Return an execution when it has ended, or waits for somebody.
+
+        For who has just started it: Mistral has answered.
+        """
+        looks = again(lambda: self.execution(recovery), seconds, answered=True)
+        over = (*incident.FINAL, "PAUSED")
+        return next(found for found in looks if found.get("state") in over)
 
     def check(self, runs: int) -> Iterator[findings.Finding]:
         """Return what is found in Mistral, as the check of an installation.
@@ -300,6 +304,33 @@ class Recoveries:
         return _translated(
             lambda: self._mistral.ask(method, path, subject, text=text)
         )
+
+
+def again(
+    look: Callable[[], T], seconds: float, *, answered: bool = False
+) -> Iterator[T]:
+    """Yield what is seen now, and again each so many seconds, for ever.
+
+    What goes on in Mistral does not end with its API, so once that has
+    answered it may be silent for a while.
+
+    :param answered: it has already.
+    :raises errors.Unavailable: it was silent for too long.
+    """
+    silent_since: float | None = None
+    while True:
+        try:
+            seen = look()
+        except errors.Unavailable:
+            now = time.monotonic()
+            if silent_since is None:
+                silent_since = now
+            if not answered or now - silent_since >= _SILENCE_SECONDS:
+                raise
+        else:
+            answered, silent_since = True, None
+            yield seen
+        time.sleep(seconds)
 
 
 def _no_recovery(recovery: str) -> errors.Refused:

@@ -69,6 +69,8 @@ class Plan(base.Lister):
             environment=parsed_args.environment,
             join=False,
         )
+        # Whoever interrupts it, or loses Mistral, can look for it.
+        self.tell(f"execution {started.id} is the dry run for host {host}")
         ended = self.recoveries.wait(started.id)
         report = history.mapping(
             history.mapping(ended.get("output")).get("report")
@@ -164,6 +166,9 @@ def _finish(
             f"execution {started.id} is at it for host {host} already, so"
             f" none was started{differs}"
         )
+    elif wait:
+        # Whoever interrupts it, or loses Mistral, can look for it.
+        command.tell(f"execution {started.id} was started for host {host}")
     if wait:
         found = command.recoveries.wait(started.id)
         command.code = stage.code(history.of(found))

@@ -7,18 +7,23 @@ import itertools
 import pathlib
 import re
 from typing import Any
+from unittest import mock
 
 import ddt
+import fixtures
 from oslotest import base
 
 from mistral_hostrecovery import course
+from mistral_hostrecovery import errors
 from mistral_hostrecovery import history
 from mistral_hostrecovery.osc import asking
 from mistral_hostrecovery.osc import instances
+from mistral_hostrecovery.osc import service
 from mistral_hostrecovery.osc import stage
 from tests.unit import osc
 
 ROOT = pathlib.Path(__file__).parents[2]
+SERVICE = "mistral_hostrecovery.osc.service"
 
 
 def at(letters: Any, **more: Any) -> stage.Stage:
@@ -187,6 +192,48 @@ class AskingTest(base.BaseTestCase):
             {"search_opts": {"host": "c"}, "on_shared_storage": True},
             asking.request("c", shared=True),
         )
+
+
+class AgainTest(base.BaseTestCase):
+    """Waiting for what goes on, while Mistral's API need not."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = 0.0
+        stand_in = mock.Mock(monotonic=lambda: self.now, sleep=self.sleep)
+        self.useFixture(fixtures.MonkeyPatch(f"{SERVICE}.time", stand_in))
+        #: When Mistral answers.
+        self.up = [(0.0, 1.0)]
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def look(self) -> float:
+        if any(begin <= self.now < end for begin, end in self.up):
+            return self.now
+        raise errors.Unavailable("Mistral did not answer")
+
+    def test_a_minute_in_a_row_is_borne(self) -> None:
+        self.up += [(60, 61), (120, 121)]
+        seen = service.again(self.look, 1)
+        self.assertEqual([0, 60, 120], [next(seen) for _ in range(3)])
+
+    def test_no_more_than_a_minute(self) -> None:
+        seen = service.again(self.look, 1)
+        next(seen)
+        self.assertRaises(errors.Unavailable, next, seen)
+        self.assertEqual(61, self.now)
+
+    def test_who_has_no_answer_yet_is_told_at_once(self) -> None:
+        self.up = [(1, 100)]
+        seen = service.again(self.look, 1)
+        self.assertRaises(errors.Unavailable, next, seen)
+        self.assertEqual(1, next(service.again(self.look, 1, answered=True)))
+
+    def test_what_is_refused_is_not_asked_again(self) -> None:
+        look = mock.Mock(side_effect=errors.Refused("no"))
+        seen = service.again(look, 1, answered=True)
+        self.assertRaises(errors.Refused, next, seen)
 
 
 class ShippedTest(base.BaseTestCase):

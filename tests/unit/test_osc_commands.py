@@ -212,6 +212,19 @@ class WatchTest(osc.ShellCase):
         self.assertIn("  a         recovered", ended)
         self.assertIn("100 % of 1 instances", ended)
 
+    def test_mistral_is_silent_for_a_while(self) -> None:
+        self.web.get(
+            f"{osc.MISTRAL}/executions/{osc.ID}",
+            [
+                {"json": osc.execution(**RUNNING)},
+                {"status_code": 503},
+                {"exc": requests.ConnectionError("connection reset")},
+                {"json": osc.execution(report=osc.report())},
+            ],
+        )
+        out = self.fine("watch", osc.ID)
+        self.assertIn("SUCCESS: host cmp1 is told about", out)
+
     def test_the_plan_is_read_once(self) -> None:
         self.terminal = True
         self.fine("watch", osc.ID)
@@ -394,6 +407,8 @@ class PlanTest(osc.ShellCase):
             ["early", "late", "none"], [one["Name"] for one in json.loads(out)]
         )
         self.assertEqual(
+            f"execution {posted.last_request.json()['id']} is the dry run for"
+            " host cmp1\n"
             "host cmp1 is told about\ngate storm is closed (pause): 3\n"
             "a warning\n",
             err,
@@ -410,7 +425,9 @@ class PlanTest(osc.ShellCase):
 
     def test_refused(self) -> None:
         self.serve_start(state="ERROR", report=osc.report("refused"))
-        said = self.refused("plan", "cmp1")
+        code, out, err = self.run_command("plan", "cmp1")
+        self.assertEqual((1, ""), (code, out))
+        _, said = err.splitlines()
         self.assertIn("no plan was made for host cmp1", said)
 
 
@@ -524,8 +541,11 @@ class StartTest(osc.ShellCase):
         code, out, err = self.run_command(
             "start", "cmp1", "--wait", "-f", "json"
         )
-        self.assertEqual((wanted, ""), (code, err))
-        self.assertEqual(state, json.loads(out)["state"])
+        shown = json.loads(out)
+        self.assertEqual((wanted, state), (code, shown["state"]))
+        self.assertEqual(
+            f"execution {shown['id']} was started for host cmp1\n", err
+        )
 
     def test_return(self) -> None:
         self.posted = self.serve_start(
