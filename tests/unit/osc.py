@@ -231,6 +231,10 @@ class ShellCase(base.BaseTestCase):
 
     def run_command(self, *words: str) -> tuple[int, str, str]:
         """Run ``openstack host recovery WORDS``."""
+        return self.run_shell("host", "recovery", *words)
+
+    def run_shell(self, *words: str) -> tuple[int, str, str]:
+        """Run ``openstack WORDS``."""
         out, err = io.StringIO(), io.StringIO()
         out.isatty = lambda: self.terminal  # type: ignore[method-assign]
         with (
@@ -238,7 +242,7 @@ class ShellCase(base.BaseTestCase):
             mock.patch("sys.stderr", err),
         ):
             try:
-                code = shell.main(["host", "recovery", *words])
+                code = shell.main([*words])
             except SystemExit as exc:
                 code = int(str(exc.code))
         self.assertNotIn("Traceback", err.getvalue())

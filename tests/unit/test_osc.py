@@ -257,6 +257,9 @@ class ShippedTest(base.BaseTestCase):
     def test_each_command_is_there_and_says_what_it_does(self) -> None:
         for name in self.commands:
             self.assertTrue(self.kind(name).__doc__, name)
+            parser = self.kind(name)(None, None).get_parser(name)
+            for action in parser._actions:
+                self.assertTrue(action.help, (name, action.dest))
 
     def test_each_command_is_documented(self) -> None:
         for name in self.commands:

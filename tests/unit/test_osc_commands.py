@@ -814,6 +814,37 @@ class BadInputTest(osc.ShellCase):
         self.assertIn("makes no sense", self.refused("list"))
 
 
+class HelpTest(osc.ShellCase):
+    """What the client says without asking anybody."""
+
+    def test_complete_knows_the_commands(self) -> None:
+        code, out, err = self.run_shell("complete")
+        self.assertEqual(0, code, err)
+        found = re.search(r"cmds_host_recovery='([a-z ]+)'", out)
+        assert found
+        self.assertEqual({w[0] for w in COMMANDS}, set(found[1].split()))
+        self.assertRegex(out, r"cmds_host_recovery_start='[^']* --fenced")
+
+    def test_each_command_says_what_it_does(self) -> None:
+        for word, *_ in COMMANDS:
+            _, description, *_ = self.fine(word, "--help").split("\n\n")
+            self.assertRegex(description, r"^[A-Z][\w ,;]+$", word)
+        self.assertEqual([], self.asked())
+
+
+class InterruptTest(osc.ShellCase):
+    def test_ctrl_c(self) -> None:
+        def interrupt(_: float) -> None:
+            raise KeyboardInterrupt
+
+        self.useFixture(fixtures.MonkeyPatch("time.sleep", interrupt))
+        self.serve_execution(osc.execution(**RUNNING))
+        self.serve_tasks()
+        code, _, err = self.run_command("watch", osc.ID)
+        self.assertEqual((130, ""), (code, err))
+        self.assertEqual([], self.asked("PUT"))
+
+
 class ManyTest(osc.ShellCase):
     """1,000 instances take as many requests as one."""
 
