@@ -7,15 +7,18 @@ Pure, but for the file of the policy.
 
 from collections.abc import Iterable, Mapping
 import dataclasses
+import datetime
 import pathlib
 from typing import Any
 import uuid
 
 import yaml
 
+from mistral_hostrecovery import clock
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import history
 from mistral_hostrecovery import incident
+from mistral_hostrecovery import model
 from mistral_hostrecovery import policy
 
 WORKBOOK = "host_recovery"
@@ -42,6 +45,7 @@ def request(
     shared: bool,
     fenced: bool = False,
     dry_run: bool = False,
+    failed_at: str | None = None,
     policy: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the input of a recovery, as the agent writes it."""
@@ -53,6 +57,8 @@ def request(
         asked["fenced"] = True
     if dry_run:
         asked["dry_run"] = True
+    if failed_at:
+        asked["failed_at"] = failed_at
     if policy:
         asked["policy"] = dict(policy)
     return asked
@@ -102,12 +108,38 @@ def mint(
 def difference(execution: Shown, asked: Mapping[str, Any]) -> str:
     """Return how the input of an execution differs from what is asked."""
     given = history.mapping(execution.get("input"))
-    keys = ("on_shared_storage", "fenced", "policy")
+    keys = ("on_shared_storage", "fenced", "failed_at", "policy")
     return ", ".join(
         f"{key} is {given.get(key)}, not {asked[key]}"
         for key in keys
         if key in asked and given.get(key) != asked[key]
     )
+
+
+def read_time(text: str | None) -> str | None:
+    """Return when a host failed as the agent writes it, None if not said.
+
+    :raises errors.Refused: it is no time, or that has not come yet.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        # Nobody knows whose local time it would be.
+        told = clock.stamp(moment) if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        told = None
+    if told is None:
+        raise errors.Refused(
+            f"--failed-at {model.printable(text)} is no time with a zone:"
+            " write it like 2030-01-31T03:11:20+00:00"
+        )
+    if moment > clock.now():
+        raise errors.Refused(
+            f"--failed-at {told} has not come yet: write when the host failed,"
+            " and see that the zone is right"
+        )
+    return told
 
 
 def read_policy(name: str | None) -> dict[str, Any]:

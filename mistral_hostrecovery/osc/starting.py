@@ -98,6 +98,11 @@ class Start(base.ShowOne):
             help="you vouch for it that the host is powered off: a guest"
             " that still runs there would run twice",
         )
+        parser.add_argument(
+            "--failed-at",
+            metavar="<time>",
+            help="when the host failed, for the report; ISO 8601 with a zone",
+        )
         _add_wait(parser)
         return parser
 
@@ -105,11 +110,13 @@ class Start(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         policy = asking.read_policy(parsed_args.policy)
+        failed_at = asking.read_time(parsed_args.failed_at)
         host = self.recoveries.host(parsed_args.host)
         asked = asking.request(
             host,
             shared=parsed_args.shared,
             fenced=parsed_args.fenced,
+            failed_at=failed_at,
             policy=policy,
         )
         started = self.recoveries.start(

@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 from typing import Any
+from unittest import mock
 
 import ddt
 import fixtures
@@ -12,6 +13,7 @@ import requests
 import requests_mock
 import yaml
 
+from mistral_hostrecovery import clock
 from mistral_hostrecovery import history
 from mistral_hostrecovery import installation
 from tests.unit import osc
@@ -462,6 +464,23 @@ class StartTest(osc.ShellCase):
         self.assertEqual('{"env": "site"}', sent["params"])
         self.assertEqual("cmp1, started by hand", sent["description"])
 
+    @ddt.data(
+        "2030-01-31T03:11:20+00:00",
+        "2030-01-31T03:11:20Z",
+        "2030-01-31 04:11:20+01:00",
+    )
+    def test_when_it_failed(self, text: str) -> None:
+        """As the agent writes it."""
+        now = mock.Mock(return_value=clock.parse("2030-01-31T03:12:00"))
+        self.useFixture(
+            fixtures.MonkeyPatch("mistral_hostrecovery.clock.now", now)
+        )
+        self.fine("start", "cmp1", "--failed-at", text)
+        self.assertEqual(
+            "2030-01-31T03:11:20+00:00",
+            json.loads(self.sent()["input"])["failed_at"],
+        )
+
     def test_short_name_of_a_host(self) -> None:
         self.fine("start", "CMP2")
         given = json.loads(self.sent()["input"])
@@ -796,6 +815,19 @@ class BadInputTest(osc.ShellCase):
             said = self.refused(word, "cmp1", "--policy", str(file))
             self.assertIn(f"policy file {file} ", said)
             self.assertIn(wanted, said)
+
+    @ddt.data(
+        ("yesterday", "yesterday is no time with a zone: write it like 20"),
+        ("2020-01-31T03:11:20", "is no time with a zone"),
+        ("0001-01-01T00:00:00+14:00", "is no time with a zone"),
+        ("", "is no time with a zone"),
+        ("2999-01-31T03:11:20Z", "has not come yet"),
+    )
+    @ddt.unpack
+    def test_broken_time(self, text: str, wanted: str) -> None:
+        said = self.refused("start", "cmp1", "--failed-at", text)
+        self.assertIn(wanted, said)
+        self.assertEqual([], self.asked())
 
     def test_the_workbook_is_not_registered(self) -> None:
         self.serve_list()
