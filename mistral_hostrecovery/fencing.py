@@ -105,8 +105,8 @@ def not_fenced(service: model.Service) -> str:
     return (
         f"host {service.host} is {state} but not fenced: power it off, then"
         " start again with fenced: true, or force its service down in Nova"
-        f" ('openstack compute service set --down {service.host}"
-        " nova-compute')"
+        " ('openstack --os-compute-api-version 2.11 compute service set --down"
+        f" {service.host} nova-compute')"
     )
 
 
