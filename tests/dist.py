@@ -32,7 +32,7 @@ FILES = {
 #: Large, or left by another build.
 NOT_BUILT = (
     *(".tox", ".stestr", ".hypothesis", ".*_cache", "__pycache__"),
-    *("docs", "tests", "build", "dist", "*.egg-info"),
+    *("docs", "tests", "tools", "build", "dist", "*.egg-info"),
 )
 
 #: Run by the Python of the environment: loads the entry points, prints the
