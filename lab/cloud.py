@@ -179,8 +179,9 @@ class Lab:
         from keystoneauth1.identity import v3
         import requests
 
-        connections = requests.Session()
+        connections = None
         if not keep:
+            connections = requests.Session()
             connections.headers["Connection"] = "close"
         return session.Session(
             v3.Password(
