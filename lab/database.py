@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An own MariaDB in the run directory."""
 
+from collections.abc import Iterator
+import contextlib
 from pathlib import Path
 import shutil
 import signal
@@ -89,18 +91,37 @@ def wait(processes: process.Processes, seconds: float = 180) -> None:
 def keep(
     run: layout.Run, processes: process.Processes, directory: Path
 ) -> None:
-    """Copy the data at rest: stop the server for as long as that takes.
+    """Copy the data at rest.
 
     Loading an SQL dump takes as long as the schema migrations it is to save;
-    copying the files takes a second. The others stand still meanwhile and
-    find their connections closed, which they cope with, but no refusal.
+    copying the files takes a second.
+    """
+    with _at_rest(processes):
+        shutil.copytree(run.mariadb, directory)
+
+
+def bring_back(
+    run: layout.Run, processes: process.Processes, directory: Path
+) -> None:
+    """Have the data again that was kept."""
+    with _at_rest(processes):
+        shutil.rmtree(run.mariadb)
+        shutil.copytree(directory, run.mariadb)
+
+
+@contextlib.contextmanager
+def _at_rest(processes: process.Processes) -> Iterator[None]:
+    """Stop the server for a while.
+
+    The others stand still meanwhile and find their connections closed, which
+    they cope with, but no refusal.
     """
     others = processes.running() - {"mariadb"}
     for name in others:
         processes.signal(name, signal.SIGSTOP)
     processes.signal("mariadb", signal.SIGTERM)
     processes.wait_for_exit("mariadb", 30)
-    shutil.copytree(run.mariadb, directory)
+    yield
     processes.start("mariadb")
     wait(processes)
     for name in others:

@@ -53,19 +53,19 @@ def _all(arguments: argparse.Namespace, kind: str, measure: Measure) -> int:
     results.append(file, {"kind": "environment", **described})
     nova = f"[filter_scheduler]\nhost_subset_size = {subset}\n"
     broken = 0
+    known = results.read(file)
     for size in arguments.sizes:
-        for turn in range(arguments.runs):
-            known = results.read(file)
-            keys = [
-                {"kind": kind, "tool": name, "size": size, "round": turn}
-                for name in results.order(arguments.tools, turn)
-            ]
-            todo = [key for key in keys if not results.is_done(known, key)]
-            broken += _round(file, todo, measure, {"nova.conf": nova})
+        keys = [
+            {"kind": kind, "tool": name, "size": size, "round": turn}
+            for turn in range(arguments.runs)
+            for name in results.order(arguments.tools, turn)
+        ]
+        todo = [key for key in keys if not results.is_done(known, key)]
+        broken += _rounds(file, todo, measure, {"nova.conf": nova})
     return 1 if broken else 0
 
 
-def _round(
+def _rounds(
     file: Path, todo: list[Key], measure: Measure, config: dict[str, str]
 ) -> int:
     """In one lab, unless something breaks: how many runs did.
@@ -81,11 +81,9 @@ def _round(
                 prepared = stage.Stage(lab)
                 while todo:
                     key = todo.pop(0)
-                    _run(file, prepared, key, measure)
-                    if key["kind"] == "kill":
+                    measured = _run(file, prepared, key, measure)
+                    if key["kind"] == "kill" or _goes_on(key, measured):
                         break
-                    if todo:
-                        prepared.restore()
         except Exception as error:
             traceback.print_exc()
             broken += 1
@@ -96,9 +94,14 @@ def _round(
     return broken
 
 
+def _goes_on(key: Key, measured: dict[str, Any]) -> bool:
+    """Whether Nova may still do what it was asked for."""
+    return len(measured["back"]) < key["size"]
+
+
 def _run(
     file: Path, prepared: stage.Stage, key: Key, measure: Measure
-) -> None:
+) -> dict[str, Any]:
     size = key["size"]
     say(f"{key['tool']}: {size} instances, round {key['round'] + 1}")
     measured = measure(prepared, key["tool"], size)
@@ -109,6 +112,7 @@ def _run(
         f"  all back: {last}; done: {measured['end']} s; on"
         f" {measured['spread']}"
     )
+    return measured
 
 
 def summarise(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@
 
 from collections.abc import Callable
 from concurrent import futures
-import subprocess
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ import pymysql
 import pymysql.cursors
 
 from benchmarks.recovery import meter
+from benchmarks.recovery import snapshot
 from lab import cloud
 from lab import config
 from lab import install
@@ -42,7 +42,7 @@ class Stage:
             lab.session(), service_type="compute", default_microversion=VERSION
         )
         self.database = connect()
-        self._count_transactions()
+        self._own_database_user()
         self._image = (
             lab.session()
             .get("/v2/images", endpoint_filter={"service_type": "image"})
@@ -55,10 +55,9 @@ class Stage:
         )
         for host in lab.hosts:
             lab.control(host, shared=True)
-        self._warm_up()
+        self.mistral().workbooks.create(WORKBOOK.read_text())
 
-    def _count_transactions(self) -> None:
-        self.query("SET GLOBAL userstat = 1")
+    def _own_database_user(self) -> None:
         give_database(self.database, DATABASE_USER, "mistral")
         file = config.path(self.run, "mistral.conf")
         file.write_text(
@@ -79,7 +78,6 @@ class Stage:
         Nova is warm once the instances have been made.
         """
         mistral = self.mistral()
-        mistral.workbooks.create(WORKBOOK.read_text())
         request = {
             "search_opts": {"host": FAILED},
             "on_shared_storage": True,
@@ -117,8 +115,24 @@ class Stage:
             return list(cursor.fetchall())
 
     def boot(self, size: int) -> None:
-        """So many instances, active on the host that is to fail."""
+        """So many instances, active on the host that is to fail.
 
+        They are made once: Nova asks Placement about each instance that a
+        host has for each one more, so many of them take minutes.
+        """
+        kept = self.run.path / f"with-{size}"
+        if kept.exists():
+            snapshot.bring_back(self.lab, kept)
+        else:
+            self._make(size)
+            snapshot.keep(self.lab, kept)
+        # Either way MariaDB has just been started.
+        self.database = connect()
+        self.query("SET GLOBAL userstat = 1")
+        self.wait_for_mistral()
+        self._warm_up()
+
+    def _make(self, size: int) -> None:
         def one(number: int) -> None:
             body = {
                 "name": f"instance-{number}",
@@ -138,7 +152,7 @@ class Stage:
                 raise RuntimeError("Nova could not make all instances.")
             return states == ["active"] * size
 
-        wait(active, f"{size} instances are active", SECONDS + size)
+        wait(active, f"{size} instances are active", SECONDS + 5 * size)
 
     def _homeless(self) -> bool:
         """Whether the scheduler has found no host for one."""
@@ -167,67 +181,10 @@ class Stage:
         self.lab.power_off(FAILED)
         self._service(forced_down=True)
 
-    def restore(self) -> None:
-        """Every host up and empty, and nothing left of the last run."""
-        self.lab.power_on(FAILED)
-        wait(self._unforced, f"{FAILED} may be up again")
-        self.lab.wait_for_hosts(seconds=SECONDS)
-        # Nova has Placement know of it only if the host is up by then.
-        self._service(status="enabled")
-        # Masakari locks what it recovers, until it has.
-        for instance in self.locked():
-            path = f"/servers/{instance}/action"
-            self.nova.post(path, json={"unlock": None})
-        listed = [one["uuid"] for one in self.instances()]
-        with futures.ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda i: self.nova.delete(f"/servers/{i}"), listed))
-        wait(
-            lambda: not self.instances(),
-            "no instance is left",
-            SECONDS + len(listed),
-        )
-        self._forget()
-
-    def _forget(self) -> None:
-        """What is deleted is still read by some queries: remove it."""
-        manage = install.ensure_venv(cloud.silent) / "bin" / "nova-manage"
-        archive = ["db", "archive_deleted_rows", "--until-complete", "--purge"]
-        subprocess.run(
-            [
-                manage,
-                *config.files(self.run, "nova-manage"),
-                *archive,
-                "--all-cells",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # It ends with 1 when it has archived anything.
-            check=False,
-        )
-        left = self.query("SELECT count(*) AS n FROM nova_cell1.migrations")
-        if left[0]["n"]:
-            raise RuntimeError("Evacuation records of the last run are left.")
-        mistral = self.mistral()
-        for execution in mistral.executions.list():
-            mistral.executions.delete(execution.id, force=True)
-
     def _service(self, **changes: Any) -> None:
         path = f"/os-services?binary=nova-compute&host={FAILED}"
         (service,) = self.nova.get(path).json()["services"]
         self.nova.put(f"/os-services/{service['id']}", json=changes)
-
-    def _unforced(self) -> bool:
-        """Nova refuses until the host has removed what was evacuated."""
-        path = f"/os-services?binary=nova-compute&host={FAILED}"
-        (service,) = self.nova.get(path).json()["services"]
-        if not service["forced_down"]:
-            return True
-        answer = self.nova.put(
-            f"/os-services/{service['id']}",
-            json={"forced_down": False},
-            raise_exc=False,
-        )
-        return bool(answer.ok)
 
 
 def connect() -> Any:
