@@ -242,14 +242,19 @@ class Recoveries:
     def set_state(self, recovery: str, state: str) -> None:
         _translated(lambda: self._mistral.set_state(recovery, state))
 
-    def wait(self, recovery: str, seconds: float = 1.0) -> Shown:
-        """Return an execution when it has ended, or waits for somebody.
+    def begun(self, recovery: str) -> Shown:
+        """Return an execution that has just been started or joined."""
+        return next(self._looks(recovery))
 
-        For who has just started it: Mistral has answered.
-        """
-        looks = again(lambda: self.execution(recovery), seconds, answered=True)
+    def wait(self, recovery: str) -> Shown:
+        """Return one when it has ended, or waits for somebody."""
+        looks = self._looks(recovery)
         over = (*incident.FINAL, "PAUSED")
         return next(found for found in looks if found.get("state") in over)
+
+    def _looks(self, recovery: str) -> Iterator[Shown]:
+        # Mistral has just answered, when it was started or listed.
+        return again(lambda: self.execution(recovery), 1.0, answered=True)
 
     def check(self, runs: int) -> Iterator[findings.Finding]:
         """Return what is found in Mistral, as the check of an installation.

@@ -180,5 +180,5 @@ def _finish(
         found = command.recoveries.wait(started.id)
         command.code = stage.code(history.of(found))
     else:
-        found = command.recoveries.execution(started.id)
+        found = command.recoveries.begun(started.id)
     return base.one(rows.brief(history.of(found)))

@@ -181,8 +181,11 @@ class ShellCase(base.BaseTestCase):
         plan = json.dumps({"verdicts": verdicts})
         return self.serve("GET", f"/tasks/{task}", {"result": plan})
 
-    def serve_start(self, **more: Any) -> Any:
-        """Answer a start with what was asked for, under the id asked for."""
+    def serve_start(self, *, silent: bool = False, **more: Any) -> Any:
+        """Answer a start with what was asked for, under the id asked for.
+
+        :param silent: the next request is not answered.
+        """
         self.serve(
             "GET",
             "/workflows",
@@ -211,7 +214,11 @@ class ShellCase(base.BaseTestCase):
             if "report" in more:
                 done["output"] = json.dumps({"report": more["report"]})
             done["state_info"] = more.get("state_info")
-            self.serve_execution(done, of=asked["id"])
+            answers = [{"status_code": 503}] if silent else []
+            self.web.get(
+                f"{MISTRAL}/executions/{asked['id']}",
+                [*answers, {"json": done}],
+            )
             self.serve(
                 "GET", f"/executions/{asked['id']}/tasks", {"tasks": []}
             )

@@ -481,6 +481,15 @@ class StartTest(osc.ShellCase):
             json.loads(self.sent()["input"])["failed_at"],
         )
 
+    @ddt.data((), ("--wait",))
+    def test_mistral_is_silent_after_it_was_started(
+        self, words: tuple[str, ...]
+    ) -> None:
+        self.serve_start(
+            silent=True, state="SUCCESS", report=osc.report("recovered")
+        )
+        self.fine("start", "cmp1", *words)
+
     def test_short_name_of_a_host(self) -> None:
         self.fine("start", "CMP2")
         given = json.loads(self.sent()["input"])
