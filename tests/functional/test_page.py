@@ -57,6 +57,12 @@ addEventListener("load", () => {{
   const names = [...page.querySelectorAll(
     "table.instances.chart tbody th")].map((one) => one.textContent);
   const bars = [...page.querySelectorAll("table.instances.chart .bar")];
+  const drawn = (one) => {{
+    const seen = style(one);
+    const fill = seen.fill.startsWith("rgb") ? "filled" : seen.fill;
+    const height = Math.round(one.getBoundingClientRect().height);
+    return `${{fill}} ${{height}} ${{seen.strokeDasharray}}`;
+  }};
   const field = page.getElementById("filter");
   const found = {{
     width: root.scrollWidth,
@@ -64,6 +70,10 @@ addEventListener("load", () => {{
     names,
     bars: bars.length,
     thin: bars.filter((one) => one.getBoundingClientRect().width < 1).length,
+    keys: [...page.querySelectorAll(".legend .key rect")].map(drawn),
+    symbols: Object.fromEntries([...page.querySelectorAll(
+      ".symbol:not(.badge .symbol)")].map(
+        (one) => [one.title, one.textContent])),
     paper: style(page.body).backgroundColor,
     ink: style(page.body).color,
     ids: page.querySelectorAll("[id]").length
@@ -219,6 +229,14 @@ class PageTest(base.BaseTestCase):
         self.assertNotEqual(dark["paper"], light["paper"])
         for found in (dark, light):
             self.assertGreater(contrast(found["paper"], found["ink"]), 7)
+
+    def test_without_colours(self) -> None:
+        found = self.look(reports.report(100))
+        self.assertEqual(5, len(set(found["keys"])), found["keys"])
+        self.assertEqual(5, len(found["keys"]))
+        self.assertGreaterEqual(len(found["symbols"]), 4)
+        signs = found["symbols"].values()
+        self.assertEqual(len(signs), len(set(signs)), found["symbols"])
 
     @ddt.data(10, 1000)
     def test_all_of_it_is_on_paper(self, instances: int) -> None:
