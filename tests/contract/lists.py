@@ -65,7 +65,7 @@ class Lists(base.CloudContract):
     def test_a_status_finds_those_being_rebuilt_too(self) -> None:
         web, db = self.boot("web"), self.boot("db", stopped=True)
         self.fail_host()
-        self.slow()
+        self.slow(60)
         self.accepted(web)
         found = {}
         for status in ("ACTIVE", "SHUTOFF", "REBUILD"):

@@ -74,7 +74,7 @@ class TestCheck(test_recovery.RecoveryTest):
             self.lab.start(name)
 
     def test_all_is_fine(self) -> None:
-        code, out = self.check("--no-agent", "--runs", "16")
+        code, out = self.check("--no-agent", "--runs", "8")
         self.assertEqual(0, code, out)
         levels = {line.partition(":")[0] for line in out.splitlines()}
         self.assertEqual({"ok"}, levels, out)

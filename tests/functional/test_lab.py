@@ -81,6 +81,19 @@ class TestEvacuation(base.FunctionalTest):
         self.force_down("c1")
         self.nova.servers.evacuate(instance)
         moved = self.wait_for_state(instance, "ACTIVE", not_on="c1")
+        # A host that is up again is believed at once while it is not done.
+        self.wait_until(
+            lambda: (
+                [
+                    record.status
+                    for record in self.nova.migrations.list(
+                        instance_uuid=instance.id
+                    )
+                ]
+                == ["done"]
+            ),
+            "its evacuation is done",
+        )
         self.lab.power_on("c1")
         self.bring_back("c1")
 
