@@ -7,6 +7,7 @@ T and E are the cases of the study that the agent's design comes from.
 
 import concurrent.futures
 import dataclasses
+import shlex
 from typing import Any
 import uuid
 
@@ -18,6 +19,7 @@ from mistral_hostrecovery import errors
 from mistral_hostrecovery import incident
 from mistral_hostrecovery import trigger
 from tests.functional import agents
+from tests.unit import test_pages
 
 STARTS = 50
 DOCUMENT = layout.CHECKOUT / "docs" / "pacemaker.rst"
@@ -561,3 +563,44 @@ class TestConventions(agents.AgentTest):
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("c1 will not be recovered: no device", done.stderr)
         self.assertIn("ctl1 will not be recovered: a full", done.stderr)
+
+    def test_what_the_pages_tell_an_operator(self) -> None:
+        """Commands that the other tests do not run, or run in other words."""
+        for name in ("load-threshold", "maintenance-mode"):
+            self.addCleanup(
+                self.operator, "crm_attribute", "--name", name, "--delete"
+            )
+        of_c1 = ("crm_attribute", "--node", "c1", "--lifetime", "forever")
+        shared = ("--name", "hostrecovery-on-shared-storage", "--delete")
+        self.addCleanup(self.operator, *of_c1, *shared)
+        # It starts anew with it, and without it.
+        self.set_parameter("max_hosts", "19")
+        before = self._starts()
+        told = _told_to_operators()
+        self.assertGreater(len(told), 8)
+        for words in told:
+            if "--validate" in words:
+                file = self.directory / "clouds.yaml"
+                words = [*words, "--option", f"clouds_file={file}"]
+            print(words, self.operator(*words), flush=True)
+        self.cluster.wait_for(
+            lambda: self._starts() not in (set(), before), "it starts again"
+        )
+        self.cluster.wait_for(
+            lambda: self.cluster.running_on("c1"), "c1 is connected"
+        )
+
+
+def _told_to_operators() -> list[list[str]]:
+    """What is written to be typed on a controller, for the lab's names."""
+    here = {"compute-1": "c1", "cloud=hostrecovery": "cloud=lab"}
+    found = []
+    for page in test_pages.PAGES:
+        for block in test_pages.blocks(page):
+            for line in block.replace("\\\n", " ").splitlines():
+                for name, lab in here.items():
+                    line = line.replace(name, lab)
+                words = shlex.split(line) if "crm_" in line else []
+                if words and words[0].startswith("crm_"):
+                    found.append(words)
+    return [w for n, w in enumerate(found) if w not in found[:n]]
