@@ -8,7 +8,6 @@ test_installation.py, those for a cluster in test_pacemaker_examples.py.
 import json
 import pathlib
 import re
-import shlex
 import subprocess
 from typing import Any
 import uuid
@@ -65,25 +64,14 @@ def block(page: str, part: str) -> str:
 
 
 class TestDocuments(test_installation.DocumentTest):
-    def words(self, command: str) -> list[str]:
-        return shlex.split(self.here(command))[: self._end(command)] + (
-            ["--clouds-file", str(self.clouds()), "--no-agent"]
-            if command.startswith("mistral-hostrecovery-check")
-            else []
-        )
-
-    @staticmethod
-    def _end(command: str) -> int | None:
-        """What a command writes is read here, not put into a file."""
-        return -2 if shlex.split(command)[-2:-1] == [">"] else None
-
     def here(self, text: str) -> str:
+        """Only whole words: there is an ID in many names."""
         for name, found in self.names.items():
             whole = rf"(?<![\w-]){re.escape(name)}(?![\w-])"
             text = re.sub(whole, found, text)
         return text
 
-    def say(self, *parts: str, code: int = 0) -> str:
+    def say(self, *parts: str) -> str:
         """Run all commands that begin so; return what the last one says."""
         said = ""
         for part in parts:
@@ -91,7 +79,7 @@ class TestDocuments(test_installation.DocumentTest):
             self.assertNotEqual([], chosen, part)
             for one in chosen:
                 if one not in self.ran:
-                    said = self.command(one, code)
+                    said = self.command(one)
         return said
 
     def script(self, text: str) -> str:

@@ -78,10 +78,17 @@ class DocumentTest(test_recovery.RecoveryTest):
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
 
-    def words(self, command: str) -> list[str]:
+    def here(self, text: str) -> str:
+        """Return a text with the names of the lab."""
         for name, here in self.names.items():
-            command = command.replace(name, here)
-        words = shlex.split(command)
+            text = text.replace(name, here)
+        return text
+
+    def words(self, command: str) -> list[str]:
+        words = shlex.split(self.here(command))
+        if words[-2:-1] == [">"]:
+            # What it says is read here.
+            del words[-2:]
         if words[0] == "mistral-hostrecovery-check":
             words += ["--clouds-file", str(self.clouds()), "--no-agent"]
         return words
@@ -190,9 +197,7 @@ class TestInstallation(DocumentTest):
         block = block.replace(
             "username = hostrecovery", "username = recoverer"
         )
-        for name, here in NAMES.items():
-            block = block.replace(name, here)
-        self.configure(block)
+        self.configure(self.here(block))
 
         self.user = ("mistral", "service")
         self._remove_workbook(self.mistral)
