@@ -8,8 +8,10 @@ end, so import it before anything else of Mistral.
 """
 
 import atexit
+import contextlib
 import pathlib
 import socket
+import sqlite3
 import threading
 import time
 from typing import Any
@@ -130,6 +132,13 @@ class OneBox:
         # Endless loops run in futurist's workers, and a process that ends
         # would wait for them.
         atexit.unregister(futurist_threads._clean_up)
+
+    def state(self, execution_id: str) -> str:
+        """Return the state of an execution at a tenth of the API's cost."""
+        question = "SELECT state FROM workflow_executions_v2 WHERE id = ?"
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            (found,) = database.execute(question, (execution_id,)).fetchone()
+        return str(found)
 
     def _wait_for_api(self) -> None:
         deadline = time.monotonic() + 30

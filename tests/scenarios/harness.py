@@ -264,18 +264,16 @@ class Harness:
 
     def _wait(self, mistral: Any, execution_id: str) -> Any:
         deadline = time.monotonic() + PATIENCE
-        while True:
-            execution = mistral.executions.get(execution_id)
-            if execution.state not in ("IDLE", "RUNNING"):
-                return execution
+        while (state := self.box.state(execution_id)) in ("IDLE", "RUNNING"):
             if time.monotonic() > deadline:
                 # It would go on in the next case's cloud.
                 mistral.executions.update(execution_id, "CANCELLED")
                 raise TimeoutError(
-                    f"{execution_id} is {execution.state} after {PATIENCE} s:"
+                    f"{execution_id} is {state} after {PATIENCE} s:"
                     f" {self._server.app.log.lines()[-20:]}"
                 )
-            time.sleep(0.1)
+            time.sleep(0.05)
+        return mistral.executions.get(execution_id)
 
 
 class _Killer:
