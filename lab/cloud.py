@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from keystoneauth1.session import Session
 
 RUN_DIRECTORY = "HOSTRECOVERY_LAB"
+#: Longer than any service here takes to answer, or to give up.
+ANSWER_SECONDS = 120
 
 
 def silent(line: str) -> None:
@@ -193,6 +195,7 @@ class Lab:
                 project_domain_id="default",
             ),
             session=connections,
+            timeout=ANSWER_SECONDS,
         )
 
     def endpoint(self, name: str) -> str:
