@@ -10,8 +10,8 @@ import yaml
 
 TESTS = pathlib.Path(__file__).parents[1]
 
-#: Those of a scenario are named after it.
-SCENARIOS = ("", "(all-come-back)", "(waves)")
+#: Those of a case are named after it.
+CASES = [f"({path.stem})" for path in TESTS.glob("scenarios/cases/*.yaml")]
 
 
 class TestWorkers(base.BaseTestCase):
@@ -19,8 +19,8 @@ class TestWorkers(base.BaseTestCase):
         workers = yaml.safe_load((TESTS / "workers.yaml").read_text())
         for file in sorted(TESTS.rglob("test_*.py")):
             inside = file.relative_to(TESTS.parent).with_suffix("")
-            for scenario in SCENARIOS:
-                test = ".".join(inside.parts) + f".TestAny.test_any{scenario}"
+            for case in ["", *CASES]:
+                test = ".".join(inside.parts) + f".TestAny.test_any{case}"
                 having = [
                     worker["worker"]
                     for worker in workers
