@@ -330,12 +330,14 @@ class Cluster:
             and node.get("unclean") == "false"
             and node.get("pending") == "false"
         }
-        # A compute that is only being connected is shown as online.
+        # A compute that is only being connected is shown as online. That it
+        # is about to be monitored may stay in the history of a controller that
+        # it is not connected to any more.
         connected = {
             resource.get("id")
             for resource in shown.iterfind("resources/resource")
             if resource.get("active") == "true"
-            and resource.get("pending") is None
+            and resource.get("pending") in (None, "Monitoring")
         }
         return {
             name
