@@ -134,7 +134,7 @@ class OneBox:
         atexit.unregister(futurist_threads._clean_up)
 
     def state(self, execution_id: str) -> str:
-        """Return the state of an execution at a tenth of the API's cost."""
+        """Return the state of an execution; the API would take longer."""
         question = "SELECT state FROM workflow_executions_v2 WHERE id = ?"
         with contextlib.closing(sqlite3.connect(self.database)) as database:
             (found,) = database.execute(question, (execution_id,)).fetchone()
