@@ -140,9 +140,10 @@ class Evacuate(action.HostRecoveryAction):
             asks,
             now,
             here,
-            settings.max_in_flight,
+            spreading.Limits(settings.max_in_flight, rules.baseline),
             call.stopwatch,
             lambda then: self._why_stopped(call, then, rules),
+            lambda then: _goes_on(call, then, scope, known, rules),
         )
         facts = dataclasses.replace(now.facts, memory=facts.memory)
         memory = _learned(facts, sent, settings)
@@ -287,6 +288,29 @@ class Evacuate(action.HostRecoveryAction):
             for v in looked_at
         ]
         return [(name, step) for name, step in steps if step in progress.ACTS]
+
+
+def _goes_on(
+    call: action.Call,
+    now: look.Look,
+    scope: Sequence[model.Verdict],
+    known: memory_module.Memory,
+    rules: progress.Rules,
+) -> bool:
+    """Return whether this run may ask for more instances as others end.
+
+    Not if one that has moved is to be started or stopped, nor if somebody has
+    paused or cancelled the recovery.
+    """
+    facts = dataclasses.replace(now.facts, memory=known)
+    if any(progress.may_have_to_act(v, facts, rules) for v in scope):
+        return False
+    try:
+        execution = call.mistral.execution(call.owner())
+    except errors.HostRecoveryError as exc:
+        LOG.warning("%s", exc)
+        return False
+    return execution is not None and execution.state == "RUNNING"
 
 
 def _doubt(

@@ -32,6 +32,10 @@ class Look:
         self.facts = progress.Facts(
             clock.now(), progress.group(records), fencing.lost(services)
         )
+        # One that is stuck on a host which is down must not keep the others.
+        self._down = self.facts.lost_hosts | {
+            service.host for service in services if not service.up
+        }
 
     def of(self, instance: str) -> Sequence[model.Migration]:
         """Return the evacuations of an instance, the newest first."""
@@ -49,19 +53,32 @@ class Look:
             for instance, at in asked.items()
         )
 
-    def takers(self, asked: Collection[str], newest: int) -> int:
+    def claimed(self, asked: Collection[str]) -> int:
+        """Return how many of these a destination has made room for."""
+        return sum(
+            any(r.destination is not None for r in self.of(instance)[:1])
+            for instance in asked
+        )
+
+    def ended(self, asked: Collection[str]) -> int:
+        """Return how many of these evacuations are not under way any more."""
+        return sum(
+            any(not progress.under_way(r, self._down) for r in records[:1])
+            for records in map(self.of, asked)
+        )
+
+    def takers(self, baseline: int, newest: int) -> int:
         """Return how many hosts the newest claims are on.
 
-        :param asked: the instances whose evacuations count.
-        :param newest: so many of their claims.
+        :param baseline: id of the newest record that does not count.
+        :param newest: so many claims count.
         """
-        claims = [
+        claims = sorted(
             (record.id, record.destination)
-            for instance in asked
-            for record in self.of(instance)[:1]
-            if record.destination is not None
-        ]
-        return len({host for _, host in sorted(claims)[-newest:]})
+            for record in self.records
+            if record.destination is not None and record.id > baseline
+        )
+        return len({host for _, host in claims[-newest:]})
 
     def room(self, here: Collection[str], most: int) -> int:
         """Return how many more evacuations may be asked for.
@@ -69,11 +86,8 @@ class Look:
         :param here: the instances on the failed host.
         :param most: so many may be under way at once.
         """
-        # One that is stuck on a host which is down must not keep the others.
-        down = self.facts.lost_hosts
-        down |= {service.host for service in self.services if not service.up}
         busy = sum(
-            progress.under_way(records[0], down)
+            progress.under_way(records[0], self._down)
             for instance, records in self.facts.evacuations.items()
             if instance in here
         )

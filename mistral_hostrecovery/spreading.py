@@ -6,7 +6,8 @@ It sees an evacuation when its destination has claimed the room. Those that are
 asked for before that go to the same host, which takes one after another.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+import dataclasses
 
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
@@ -18,8 +19,20 @@ from mistral_hostrecovery import look
 UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
-#: Where claims are slow, it is looked for them after so many seconds.
+#: A look is worth its two requests when there should be room for so many ...
+WORTH_A_LOOK = 6
+#: ... or after so many seconds, where nothing tells the pace.
 PAUSE_SECONDS = 1.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How many evacuations there may be at once."""
+
+    #: So many may be under way.
+    under_way: int
+    #: Claims in newer records than this one tell how well Nova spreads.
+    baseline: int
 
 
 def send(
@@ -27,25 +40,29 @@ def send(
     asks: Sequence[batch.Ask],
     now: look.Look,
     here: Collection[str],
-    most: int,
+    limits: Limits,
     stopwatch: clock.Stopwatch,
     why_stopped: Callable[[look.Look], str | None],
+    goes_on: Callable[[look.Look], bool],
 ) -> tuple[batch.Sent, look.Look]:
     """Ask for as many as there is room for, and never on old facts.
 
+    More are asked for as others are claimed or end, for as long as one run
+    may ask.
+
     :param now: what the asks follow from; nothing in it stops them.
     :param here: the instances on the failed host.
-    :param most: so many may be under way at once.
     :param stopwatch: of this run of the action.
     :param why_stopped: why nothing more may be asked by a later look, None if
         it may.
+    :param goes_on: whether this run has nothing better to do by that look.
     :returns: what became of the requests, and the last look.
     """
     sent = batch.Sent()
     asked_at: dict[str, float] = {}
     while True:
-        room = now.room(here, most)
-        bound = max(UNCLAIMED, PER_HOST * now.takers(asked_at, UNCLAIMED))
+        room = now.room(here, limits.under_way)
+        bound = _bound(now, limits.baseline)
         few = max(bound - now.unclaimed(asked_at), 0)
         batch.send(nova, asks[: min(room, few)], stopwatch, now.at, sent)
         for instance in sent.accepted:
@@ -53,11 +70,8 @@ def send(
         asks = [ask for ask in asks if ask.instance not in sent.told]
         if sent.has_ended or not asks:
             return sent, now
-        if stopwatch.elapsed() < now.at + batch.FACTS_SECONDS:
-            if room <= few:
-                return sent, now
-            if few < bound / 2:
-                stopwatch.pause(PAUSE_SECONDS)
+        gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
+        stopwatch.pause(_pause(now, asked_at, gone, stopwatch))
         if stopwatch.elapsed() >= batch.BEGIN_SECONDS:
             return sent, now
         before = now
@@ -68,7 +82,7 @@ def send(
             sent.trouble = exc
             return sent, before
         sent.why_stopped = why_stopped(now)
-        if sent.why_stopped:
+        if sent.why_stopped or not goes_on(now):
             return sent, now
         # What shows up that this run has not sent is for the next one.
         asks = [
@@ -76,3 +90,30 @@ def send(
             for ask in asks
             if now.of(ask.instance) == before.of(ask.instance)
         ]
+
+
+def _bound(now: look.Look, baseline: int) -> int:
+    """Return how many may be unclaimed, more where Nova spreads well."""
+    bound = UNCLAIMED
+    while (more := PER_HOST * now.takers(baseline, bound)) > bound:
+        bound = more
+    return bound
+
+
+def _pause(
+    now: look.Look,
+    asked_at: Mapping[str, float],
+    gone: int,
+    stopwatch: clock.Stopwatch,
+) -> float:
+    """Return the seconds until the next look is worth it.
+
+    :param gone: how many of those that were asked take no room any more.
+    """
+    seconds = PAUSE_SECONDS
+    elapsed = stopwatch.elapsed()
+    if gone:
+        took = now.at - min(asked_at.values())
+        seconds = now.at + took * WORTH_A_LOOK / gone - elapsed
+    # On older facts nothing would be asked.
+    return max(min(seconds, now.at + batch.FACTS_SECONDS - elapsed), 0.0)

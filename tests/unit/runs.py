@@ -284,6 +284,7 @@ class RunTestCase(base.BaseTestCase):
         self.results = self.mistral.results
         self.settings = policy.Policy()
         self.execution: executions.Execution | None = execution()
+        self.mistral.executions["e1"] = self.execution
         self.host: dict[str, Any] = {
             "state": "confirmed",
             "host": "c1",

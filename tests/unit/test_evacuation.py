@@ -105,38 +105,11 @@ class EvacuateTest(EvacuationTestCase):
         self.evacuate()
         self.assertEqual(["web"], self.nova.asked)
 
-    def test_number_under_way_is_bounded(self) -> None:
-        self.settings = policy.Policy(max_in_flight=2)
-        self.nova.here.append(facts.instance(id="somebody"))
-        self.record("somebody", "accepted")
-        result = self.evacuate()
-        self.assertEqual(1, len(self.nova.asked))
-        self.assertTrue(
-            result.is_error(), "the other one is still to be asked"
-        )
-
     def test_details_of_what_has_not_changed_are_not_listed(self) -> None:
         """Those of 3,000 instances take Nova longer than a run may ask."""
         self.evacuate()
         self.assertNotIn("instances", self.nova.calls)
         self.assertNotIn("changed_instances", self.nova.calls)
-
-    def test_what_starts_first_is_asked_first(self) -> None:
-        """It gets the room, should that be short."""
-        names = ("web", "db", "dns", "mail")
-        self.nova.here = [facts.instance(id=name) for name in names]
-        self.planned(
-            facts.verdict(halted=True, start=3),
-            facts.verdict(instance="db", halted=True, start=2),
-            facts.verdict(instance="dns", wave=4),
-            facts.verdict(instance="mail", wave=1),
-        )
-        order = ("mail", "db", "web", "dns")
-        for number in range(1, 5):
-            self.settings = policy.Policy(max_in_flight=number)
-            self.nova.asked.clear()
-            self.evacuate(wave=4)
-            self.assertEqual(set(order[:number]), set(self.nova.asked))
 
     def test_nothing_is_asked_of_an_unsafe_host(self) -> None:
         self.nova.service = facts.service(updated_at=ago(60))
@@ -184,6 +157,7 @@ class EvacuateTest(EvacuationTestCase):
         self.assertNotIn("web", self.nova.asked)
 
 
+@ddt.ddt
 class SlowTest(EvacuationTestCase):
     """No instance is asked on facts that are older than five seconds."""
 
@@ -193,13 +167,16 @@ class SlowTest(EvacuationTestCase):
         self.named(20)
         #: What happens when so many have been asked.
         self.events: dict[int, Any] = {}
+        self.paused: list[float] = []
 
     def named(self, many: int) -> None:
         self.names = [f"vm{n:02}" for n in range(many)]
         self.planned(*(facts.verdict(instance=name) for name in self.names))
         self.nova.here = [facts.instance(id=name) for name in self.names]
 
-    def evacuate_slowly(self, seconds: float = 1.0, **record: Any) -> Any:
+    def evacuate_slowly(
+        self, seconds: float = 1.0, wave: int = 1, **record: Any
+    ) -> Any:
         """Each request takes so long, and shows as a record."""
         ask = self.nova.evacuate
 
@@ -213,7 +190,9 @@ class SlowTest(EvacuationTestCase):
         call = self.call()
         object.__setattr__(call, "stopwatch", self.watch)
         isolated_at = self.nova.service.updated_at.isoformat()
-        self.made = evacuation.Evacuate(self.confirmed, "plan", isolated_at)
+        self.made = evacuation.Evacuate(
+            self.confirmed, "plan", isolated_at, wave=wave
+        )
         with self.connected():
             return self.made._perform(call)
 
@@ -264,6 +243,33 @@ class SlowTest(EvacuationTestCase):
         self.evacuate_slowly()
         self.assertEqual(self.names[:7], self.nova.asked)
 
+    def test_what_somebody_else_asked_is_under_way_too(self) -> None:
+        self.settings = policy.Policy(max_in_flight=7)
+        self.nova.here.append(facts.instance(id="somebody"))
+        self.record("somebody", "accepted")
+        result = self.evacuate_slowly()
+        self.assertEqual(self.names[:6], self.nova.asked)
+        self.assertTrue(result.is_error(), "the others are still to be asked")
+
+    def test_what_starts_first_is_asked_first(self) -> None:
+        """It gets the room, should that be short."""
+        names = ("web", "db", "dns", "mail")
+        self.nova.here = [facts.instance(id=name) for name in names]
+        self.planned(
+            facts.verdict(halted=True, start=3),
+            facts.verdict(instance="db", halted=True, start=2),
+            facts.verdict(instance="dns", wave=4),
+            facts.verdict(instance="mail", wave=1),
+        )
+        order = ("mail", "db", "web", "dns")
+        for number in range(1, 5):
+            self.settings = policy.Policy(max_in_flight=number)
+            self.nova.asked.clear()
+            self.nova.records.clear()
+            self.watch.seconds = 1.0
+            self.evacuate_slowly(0.1, wave=4)
+            self.assertEqual(set(order[:number]), set(self.nova.asked))
+
     def claim(self, hosts: int = 1) -> None:
         """So many destinations make room for all that was asked."""
         self.nova.records = [
@@ -275,18 +281,29 @@ class SlowTest(EvacuationTestCase):
             for n, one in enumerate(self.nova.records)
         ]
 
-    def evacuate_unclaimed(self) -> tuple[list[int], Any]:
+    def claim_first(self, many: int) -> None:
+        """A destination makes room for the first ones."""
+        self.nova.records[:many] = [
+            dataclasses.replace(one, status="pre-migrating", destination="c2")
+            for one in self.nova.records[:many]
+        ]
+
+    def evacuate_unclaimed(
+        self, seconds: float = 0.0
+    ) -> tuple[list[int], Any]:
         """Return how many had been asked at each pause, and the result."""
         pauses: list[int] = []
         pause = self.watch.pause
 
         def count(seconds: float) -> None:
-            pauses.append(len(self.nova.asked))
-            pause(seconds)
-            self.events.get(-len(pauses), lambda: None)()
+            if seconds:
+                pauses.append(len(self.nova.asked))
+                self.paused.append(seconds)
+                pause(seconds)
+                self.events.get(-len(pauses), lambda: None)()
 
         self.watch.pause = count  # type: ignore[method-assign]
-        result = self.evacuate_slowly(0.0, destination=None)
+        result = self.evacuate_slowly(seconds, destination=None)
         return pauses, result
 
     def test_few_are_asked_that_no_destination_has_claimed(self) -> None:
@@ -296,24 +313,35 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual(self.names, self.nova.asked)
 
     def test_nothing_is_waited_for_where_claims_are_quick(self) -> None:
-        self.events[12] = self.claim
-        pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual([], pauses)
+        self.named(40)
+        self.events |= {12: self.claim, 24: self.claim, 36: self.claim}
+        self.evacuate_unclaimed(0.2)
+        # When twelve more have been asked the claims of six are due.
+        self.assertEqual([1.5], self.paused)
         self.assertEqual(self.names, self.nova.asked)
 
     def test_more_are_asked_where_claims_are_spread(self) -> None:
-        """Four for each host that the newest twelve are on."""
+        """Four for each host that the newest claims are on."""
         self.named(40)
         self.events[12] = lambda: self.claim(hosts=5)
         pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual(12 + 4 * 5, pauses[0])
+        self.assertEqual([12, 12 + 4 * 5], pauses[:2])
+
+    def test_newest_claims_are_as_many_as_may_be_unclaimed(self) -> None:
+        """So that with many hosts all of them count."""
+        self.settings = policy.Policy(max_in_flight=400)
+        self.named(300)
+        self.events[12] = lambda: self.claim(hosts=12)
+        self.events[60] = lambda: self.claim(hosts=40)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([12, 60, 60 + 4 * 40], pauses[:3])
 
     def test_only_the_newest_claims_tell_how_they_are_spread(self) -> None:
         self.named(60)
         self.events[12] = lambda: self.claim(hosts=5)
         self.events[32] = self.claim
         pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual(32 + 12, pauses[0])
+        self.assertEqual([12, 32, 32 + 12], pauses[:3])
 
     def test_what_is_never_claimed_does_not_keep_the_others(self) -> None:
         pauses, _ = self.evacuate_unclaimed()
@@ -327,11 +355,77 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual(self.names[:12], self.nova.asked)
         self.assertIn("has started again", result["reason"])
 
-    def test_when_no_more_may_be_under_way_nothing_is_waited_for(self) -> None:
-        self.settings = policy.Policy(max_in_flight=12)
+    def test_pause_follows_from_the_pace(self) -> None:
+        """Six claims are worth the next look."""
+        self.named(30)
+        self.events[-1] = lambda: self.claim_first(4)
+        self.events[-2] = self.claim
         pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual([], pauses)
+        self.assertEqual([12, 16], pauses[:2])
+        # After four in 1.5 seconds.
+        self.assertEqual([1.5, 1.5 * 6 / 4], self.paused[:2])
+
+    def test_pause_ends_when_the_facts_get_old(self) -> None:
+        self.named(30)
+        self.events[-1] = lambda: self.claim_first(1)
+        self.evacuate_unclaimed()
+        self.assertEqual([1.5, 5.0], self.paused[:2])
+
+    def end(self) -> None:
+        """All evacuations that were asked for end."""
+        self.nova.records = [
+            dataclasses.replace(one, status="done", destination="c2")
+            for one in self.nova.records
+        ]
+
+    def test_as_some_end_others_are_asked(self) -> None:
+        self.settings = policy.Policy(max_in_flight=7)
+        self.events[-1] = self.end
+        self.events[14] = self.end
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([7, 14], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_no_run_waits_for_room_for_ever(self) -> None:
+        self.settings = policy.Policy(max_in_flight=7)
+        pauses, result = self.evacuate_unclaimed()
+        self.assertEqual([7] * 10, pauses, "15 s after it began")
+        self.assertIn("13 instances of host c1 are still", str(result.error))
+
+    @ddt.data("PAUSED", "CANCELLED")
+    def test_paused_or_cancelled_recovery_asks_no_more(
+        self, state: str
+    ) -> None:
+        def stop() -> None:
+            self.claim()
+            self.mistral.executions["e1"] = runs.execution(state=state)
+
+        self.events[-1] = stop
+        self.evacuate_unclaimed()
         self.assertEqual(self.names[:12], self.nova.asked)
+
+    def test_where_mistral_does_not_answer_no_more_is_asked(self) -> None:
+        def fail() -> None:
+            self.claim()
+            away = errors.Unavailable("Mistral is away")
+            self.mistral.fails["execution"] = away
+
+        self.events[-1] = fail
+        _, result = self.evacuate_unclaimed()
+        self.assertEqual(self.names[:12], self.nova.asked)
+        self.assertIn("8 instances of host c1 are still", str(result.error))
+
+    def test_start_that_is_due_does_not_wait(self) -> None:
+        verdicts = [facts.verdict(instance=name) for name in self.names]
+        verdicts[0] = facts.verdict(instance="vm00", halted=True, start=1)
+        self.planned(*verdicts)
+        self.nova.changed["vm00"] = facts.instance(
+            id="vm00", host="c2", vm_state="stopped"
+        )
+        self.events[-1] = self.end
+        self.evacuate_unclaimed()
+        self.assertEqual(self.names[:12], self.nova.asked)
+        self.assertIn("start vm00", self.nova.calls)
 
     def test_nova_does_not_answer_the_second_time(self) -> None:
         def fail() -> None:
