@@ -68,7 +68,10 @@ class FunctionalTest(base.BaseTestCase):
             NOVA_VERSION, session=self.lab.session(), timeout=60
         )
         self._booted: list[Any] = []
-        self.addCleanup(self._restore)
+        # Hosts first: an instance is deleted by the host it is on. What
+        # fails to come back keeps nothing from being deleted.
+        self.addCleanup(self._delete_booted)
+        self.addCleanup(self._restore_hosts)
 
     def boot(
         self,
@@ -171,16 +174,20 @@ class FunctionalTest(base.BaseTestCase):
         (service,) = self.nova.services.list(host, "nova-compute")
         return service
 
-    def _restore(self) -> None:
-        """Hosts first: an instance is deleted by the host it is on."""
+    def _restore_hosts(self) -> None:
         for host in self.lab.hosts:
             self.lab.control(
                 host, shared=None, spawn_delay=None, spawn_fail=None
             )
+            if self._service(host).forced_down:
+                # What was evacuated is cleaned up by a start only.
+                self.lab.kill_nova_compute(host)
             self.lab.power_on(host)
         for host in self.lab.hosts:
             self.bring_back(host)
         self.lab.wait_for_hosts()
+
+    def _delete_booted(self) -> None:
         for instance in self._booted:
             self.nova.servers.delete(instance)
         self.wait_until(self._all_deleted, "the instances are deleted")
