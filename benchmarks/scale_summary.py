@@ -76,7 +76,7 @@ def told(read: Sequence[Run]) -> str:
     before = [one for one in read if one.get("label") == BEFORE]
     if before:
         parts += [
-            "Before and after what was learned from the first run:",
+            "Before and after the change that is told of below:",
             compared(ours(before), ours(runs)),
         ]
     for environment in (one for one in now if one["what"] == "environment"):
