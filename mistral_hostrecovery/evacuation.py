@@ -39,10 +39,10 @@ _EVACUABLE = frozenset({"active", "stopped", "error"})
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
 
-    One bounded batch in each run, a few instances at a time. Right before
-    these, Nova is asked again whether the host is still fenced, isolated and
-    ours, and whether an evacuation of an instance is under way: such an
-    instance is not asked.
+    A run asks for up to 15 seconds, for a few instances at a time. Right
+    before these, Nova is asked again whether the host is still fenced,
+    isolated and ours, and whether an evacuation of an instance is under way:
+    such an instance is not asked. While the recovery is paused none is.
     Instances that are to start or to stop after they moved do so here too.
 
     An engine that dies may leave a task to be run once more, also one that
@@ -78,6 +78,13 @@ class Evacuate(action.HostRecoveryAction):
         self.wave = wave
 
     def _perform(self, call: action.Call) -> Any:
+        if call.execution and call.execution.state == "PAUSED":
+            # Mistral goes on with the retries of one that is paused.
+            return action.again(
+                f"the recovery of host {self.host['host']} is paused: resume"
+                f" or cancel execution {call.execution.id}",
+                **call.carried,
+            )
         beside = self._beside(call)
         if isinstance(beside, actions.Result):
             return beside
@@ -135,15 +142,26 @@ class Evacuate(action.HostRecoveryAction):
             for v in scope
             if steps[v.instance].next is progress.Next.ASK
         ]
+        due = progress.due(scope, facts, rules)
+
+        def goes_on(then: look.Look) -> bool:
+            later = dataclasses.replace(then.facts, memory=facts.memory)
+            more = progress.due(scope, later, rules) - due
+            return not more and _is_running(call)
+
+        # What is due already waits until as many as may be have been asked.
+        limits = spreading.Limits(
+            settings.max_in_flight, rules.baseline, refills=not due
+        )
         sent, now = spreading.send(
             nova,
             asks,
             now,
             here,
-            spreading.Limits(settings.max_in_flight, rules.baseline),
+            limits,
             call.stopwatch,
             lambda then: self._why_stopped(call, then, rules),
-            lambda then: _goes_on(call, then, scope, known, rules),
+            goes_on,
         )
         facts = dataclasses.replace(now.facts, memory=facts.memory)
         memory = _learned(facts, sent, settings)
@@ -279,7 +297,7 @@ class Evacuate(action.HostRecoveryAction):
                 progress.next_step(
                     v,
                     observation.place(
-                        {**changed, **on_host}, v.instance, self.host["host"]
+                        {**on_host, **changed}, v.instance, self.host["host"]
                     ),
                     facts,
                     rules,
@@ -290,21 +308,8 @@ class Evacuate(action.HostRecoveryAction):
         return [(name, step) for name, step in steps if step in progress.ACTS]
 
 
-def _goes_on(
-    call: action.Call,
-    now: look.Look,
-    scope: Sequence[model.Verdict],
-    known: memory_module.Memory,
-    rules: progress.Rules,
-) -> bool:
-    """Return whether this run may ask for more instances as others end.
-
-    Not if one that has moved is to be started or stopped, nor if somebody has
-    paused or cancelled the recovery.
-    """
-    facts = dataclasses.replace(now.facts, memory=known)
-    if any(progress.may_have_to_act(v, facts, rules) for v in scope):
-        return False
+def _is_running(call: action.Call) -> bool:
+    """Return whether Mistral says that nobody paused or cancelled it."""
     try:
         execution = call.mistral.execution(call.owner())
     except errors.HostRecoveryError as exc:

@@ -41,6 +41,11 @@ class Look:
         """Return the evacuations of an instance, the newest first."""
         return self.facts.evacuations.get(instance, ())
 
+    def under_way(self, instance: str) -> bool:
+        """Return whether Nova may still be working on an evacuation of it."""
+        lost = self.facts.lost_hosts
+        return any(progress.under_way(r, lost) for r in self.of(instance)[:1])
+
     def unclaimed(self, asked: Mapping[str, float]) -> int:
         """Return how many evacuations no destination has made room for yet.
 

@@ -203,7 +203,7 @@ def worth_a_look(
         records = facts.evacuations.get(verdict.instance, ())
         if records and under_way(records[0], facts.lost_hosts):
             busy |= last or rules.wave in (verdict.wave, verdict.start)
-        elif may_have_to_act(verdict, facts, rules):
+        elif _may_have_to_act(verdict, facts, rules):
             return True
         elif records and records[0].id > rules.baseline:
             step = next_step(verdict, Place(here=True), facts, rules)
@@ -212,10 +212,20 @@ def worth_a_look(
     return not busy
 
 
-def may_have_to_act(
+def due(
+    verdicts: Iterable[model.Verdict], facts: Facts, rules: Rules
+) -> set[str]:
+    """Return which may have to be started, stopped or confirmed now."""
+    return {
+        verdict.instance
+        for verdict in verdicts
+        if _may_have_to_act(verdict, facts, rules)
+    }
+
+
+def _may_have_to_act(
     verdict: model.Verdict, facts: Facts, rules: Rules
 ) -> bool:
-    """Return whether it may have to be started, stopped or confirmed now."""
     ours = facts.ours(verdict.instance, rules)
     confirm = verdict.first == states.CONFIRM and not ours
     if not confirm and not needs_a_look(verdict, ours, rules):

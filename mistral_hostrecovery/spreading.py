@@ -21,8 +21,10 @@ UNCLAIMED = 12
 PER_HOST = 4
 #: A look is worth its two requests when there should be room for so many ...
 WORTH_A_LOOK = 6
-#: ... or after so many seconds, where nothing tells the pace.
+#: ... or after so many seconds, where nothing tells the pace ...
 PAUSE_SECONDS = 1.5
+#: ... and after no fewer than these, if the last look found no room.
+LEAST_PAUSE_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Limits:
     under_way: int
     #: Claims in newer records than this one tell how well Nova spreads.
     baseline: int
+    #: When so many are under way, more are asked for as these end.
+    refills: bool
 
 
 def send(
@@ -55,7 +59,7 @@ def send(
     :param stopwatch: of this run of the action.
     :param why_stopped: why nothing more may be asked by a later look, None if
         it may.
-    :param goes_on: whether this run has nothing better to do by that look.
+    :param goes_on: whether this run has nothing better to do by a later look.
     :returns: what became of the requests, and the last look.
     """
     sent = batch.Sent()
@@ -64,16 +68,24 @@ def send(
         room = now.room(here, limits.under_way)
         bound = _bound(now, limits.baseline)
         few = max(bound - now.unclaimed(asked_at), 0)
-        batch.send(nova, asks[: min(room, few)], stopwatch, now.at, sent)
+        free = min(room, few)
+        gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
+        batch.send(nova, asks[:free], stopwatch, now.at, sent)
         for instance in sent.accepted:
             asked_at.setdefault(instance, stopwatch.elapsed())
         asks = [ask for ask in asks if ask.instance not in sent.told]
         if sent.has_ended or not asks:
             return sent, now
-        gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
-        stopwatch.pause(_pause(now, asked_at, gone, stopwatch))
-        if stopwatch.elapsed() >= batch.BEGIN_SECONDS:
+        elapsed = stopwatch.elapsed()
+        fresh = elapsed < now.at + batch.FACTS_SECONDS
+        if fresh and room <= few and not limits.refills:
             return sent, now
+        pause = _pause(now, asked_at, gone, elapsed)
+        if not free:
+            pause = max(pause, LEAST_PAUSE_SECONDS)
+        if elapsed + pause >= batch.BEGIN_SECONDS:
+            return sent, now
+        stopwatch.pause(pause)
         before = now
         try:
             now = look.take(nova, before.host, stopwatch)
@@ -89,6 +101,7 @@ def send(
             ask
             for ask in asks
             if now.of(ask.instance) == before.of(ask.instance)
+            and not now.under_way(ask.instance)
         ]
 
 
@@ -101,19 +114,17 @@ def _bound(now: look.Look, baseline: int) -> int:
 
 
 def _pause(
-    now: look.Look,
-    asked_at: Mapping[str, float],
-    gone: int,
-    stopwatch: clock.Stopwatch,
+    now: look.Look, asked_at: Mapping[str, float], gone: int, elapsed: float
 ) -> float:
     """Return the seconds until the next look is worth it.
 
-    :param gone: how many of those that were asked take no room any more.
+    :param gone: how many of those asked before this look do not keep others
+        from being asked any more.
+    :param elapsed: seconds since the run of the action began.
     """
     seconds = PAUSE_SECONDS
-    elapsed = stopwatch.elapsed()
     if gone:
         took = now.at - min(asked_at.values())
         seconds = now.at + took * WORTH_A_LOOK / gone - elapsed
-    # On older facts nothing would be asked.
+    # However slowly it goes, a look is taken when this one is too old to ask.
     return max(min(seconds, now.at + batch.FACTS_SECONDS - elapsed), 0.0)
