@@ -47,6 +47,28 @@ class TestRequests(base.BaseTestCase):
 
     def test_a_cancelled_execution_asks_nothing_more(self) -> None:
         """Mistral itself goes on with the retries of a task."""
+        cloud, execution = self.two_under_way()
+        self.set_state(execution, "CANCELLED")
+        # The two are done, and the next ones would be asked, by the run that
+        # goes on or by another one.
+        cloud.clock.advance(90)
+        self.wait_until(lambda: not self.runs_of(execution))
+        time.sleep(5)
+        self.assertEqual(2, self.asked())
+
+    def test_a_paused_execution_asks_nothing_until_it_goes_on(self) -> None:
+        """Nor do retries end when it is paused."""
+        cloud, execution = self.two_under_way()
+        self.addCleanup(self.set_state, execution, "CANCELLED")
+        self.set_state(execution, "PAUSED")
+        cloud.clock.advance(90)
+        time.sleep(8)
+        self.assertEqual(2, self.asked())
+        self.set_state(execution, "RUNNING")
+        self.wait_until(lambda: self.asked() == 4)
+
+    def two_under_way(self) -> tuple[Any, str]:
+        """A cloud, and a recovery that has asked for two of twenty."""
         harness = test_scenarios.the_harness()
         down = {"state": "down", "forced_down": True, "powered": False}
         cloud = harness.new_cloud(
@@ -57,7 +79,6 @@ class TestRequests(base.BaseTestCase):
                 "settings": {"spawn": 60.0},
             }
         )
-        log = harness._server.app.log
         mistral = harness.mistral("mistral", "service")
         started = mistral.executions.create(
             "host_recovery.recover",
@@ -68,14 +89,18 @@ class TestRequests(base.BaseTestCase):
                 "policy": {"max_in_flight": 2},
             },
         )
-        self.wait_until(lambda: log.counts()["evacuate"] == 2)
-        mistral.executions.update(started.id, "CANCELLED")
-        # The two are done, and the next ones would be asked, by the run that
-        # goes on or by another one.
-        cloud.clock.advance(90)
-        self.wait_until(lambda: not self.runs_of(started.id))
-        time.sleep(5)
-        self.assertEqual(2, log.counts()["evacuate"])
+        self.wait_until(lambda: self.asked() == 2)
+        return cloud, started.id
+
+    def asked(self) -> int:
+        """How many evacuations Nova was asked for."""
+        log = test_scenarios.the_harness()._server.app.log
+        asked: int = log.counts()["evacuate"]
+        return asked
+
+    def set_state(self, execution: str, state: str) -> None:
+        mistral = test_scenarios.the_harness().mistral("mistral", "service")
+        mistral.executions.update(execution, state)
 
     def runs_of(self, execution_id: str) -> list[Any]:
         """The runs of actions that go on now."""
