@@ -5,7 +5,7 @@
 It looks at Nova, lets :mod:`progress` decide, and acts on that.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -26,6 +26,7 @@ from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import remembering
 from mistral_hostrecovery import spreading
 from mistral_hostrecovery import states
 from mistral_hostrecovery import storage
@@ -118,11 +119,13 @@ class Evacuate(action.HostRecoveryAction):
             v.instance
             for v in scope
             if v.instance in here - changed.keys()
-            and _is_plain(v, known, facts)
+            and remembering.is_plain(v, known, facts)
         }
         names = [v.instance for v in scope]
         deaths = memory_module.Deaths.from_dict(call.carried)
-        known, deaths = _doubt(known, deaths, names, plain, facts, settings)
+        known, deaths = remembering.doubt(
+            known, deaths, names, plain, facts, settings
+        )
         facts = dataclasses.replace(facts, memory=known.current(facts.now))
         steps = {
             v.instance: progress.next_step(
@@ -164,12 +167,12 @@ class Evacuate(action.HostRecoveryAction):
             goes_on,
         )
         facts = dataclasses.replace(now.facts, memory=facts.memory)
-        memory = _learned(facts, sent, settings)
+        memory = remembering.learned(facts, sent, settings)
         if sent.why_stopped:
             return {**turn, **_stopped(sent.why_stopped, memory, steps)}
         acts = self._acts(nova, made, scope, changed, facts, rules)
         acted = batch.act(nova, acts, call.stopwatch)
-        memory = _acted(memory, acted)
+        memory = remembering.acted(memory, acted)
 
         left = len(asks) - len(sent.accepted) - len(sent.refused)
         left += len(acts) - len(acted.accepted) - len(acted.refused)
@@ -318,49 +321,6 @@ def _is_running(call: action.Call) -> bool:
     return execution is not None and execution.state == "RUNNING"
 
 
-def _doubt(
-    known: memory_module.Memory,
-    deaths: memory_module.Deaths,
-    order: Sequence[str],
-    plain: Collection[str],
-    facts: progress.Facts,
-    settings: policy.Policy,
-) -> tuple[memory_module.Memory, memory_module.Deaths]:
-    """Return whom runs that died may have asked, and what stays unknown.
-
-    :param known: also what was in doubt once, and is no more.
-    :param order: all instances of the wave, as they are asked.
-    :param plain: those that each of the runs would have asked in its turn.
-    """
-    at = deaths.at
-    if at is None:
-        return known, deaths
-    until = clock.later(at, settings.answer_grace)
-    if deaths.runs is None:
-        names, deaths = {memory_module.EVERYBODY}, memory_module.Deaths()
-    elif not deaths.are_over(facts.now):
-        names = {memory_module.EVERYBODY}
-        until = clock.later(at, memory_module.ALIVE_SECONDS)
-    else:
-        names = memory_module.unseen(order, plain, deaths.runs, batch.SENDERS)
-        deaths = memory_module.Deaths()
-    return known.doubting(names, until, facts.newest), deaths
-
-
-def _is_plain(
-    verdict: model.Verdict,
-    known: memory_module.Memory,
-    facts: progress.Facts,
-) -> bool:
-    """Return whether nothing kept a run from asking for it in its turn."""
-    return (
-        verdict.first != states.CONFIRM
-        and verdict.instance not in facts.evacuations
-        and verdict.instance not in known.unclear
-        and verdict.instance not in known.refused
-    )
-
-
 def _ask(verdict: model.Verdict, seen: model.Instance | None) -> batch.Ask:
     """Return how Nova is to be asked for an instance.
 
@@ -381,34 +341,6 @@ def _ask(verdict: model.Verdict, seen: model.Instance | None) -> batch.Ask:
     state = seen.vm_state if seen else verdict.was
     return batch.Ask(
         verdict.instance, how, reset or (verdict.halted and state == "error")
-    )
-
-
-def _learned(
-    facts: progress.Facts, sent: batch.Sent, settings: policy.Policy
-) -> memory_module.Memory:
-    """Return what the next run has to know about this batch."""
-    until = clock.later(clock.now(), settings.answer_grace)
-    unclear = dict(facts.memory.unclear)
-    for instance in sent.unclear:
-        records = facts.evacuations.get(instance)
-        newest = records[0].id if records else 0
-        unclear[instance] = memory_module.Unclear(until, newest)
-    return memory_module.Memory(
-        {**facts.memory.refused, **sent.refused}, unclear, facts.memory.acts
-    )
-
-
-def _acted(
-    memory: memory_module.Memory, acted: batch.Sent
-) -> memory_module.Memory:
-    """Return what the next run has to know about starts and stops."""
-    now = clock.now()
-    acts = dict(memory.acts)
-    for instance in acted.accepted:
-        acts[instance] = (acts.get(instance, (0, now))[0] + 1, now)
-    return memory_module.Memory(
-        {**memory.refused, **acted.refused}, memory.unclear, acts
     )
 
 
