@@ -169,7 +169,7 @@ class Agent:
         )
 
     def _warn_unprotected(self, settings: parameters.Parameters) -> None:
-        """Name the hosts that would never be recovered."""
+        """Name the hosts that would never be recovered, or not always."""
         try:
             view = self._pacemaker.view()
         except errors.Unavailable:
@@ -186,6 +186,13 @@ class Agent:
                 reason = self._why_unprotected(node, settings)
                 if reason:
                     self._log(f"{node.name} will not be recovered: {reason}")
+                elif node.remote and node.fenced == 0 and not node.in_use:
+                    self._log(
+                        f"{node.name} is not fenced, and so not recovered, if"
+                        " it fails together with the controller that is"
+                        " connected to it, for no resource runs on it: have"
+                        " one run there, as docs/pacemaker.rst says"
+                    )
 
     def _why_unprotected(
         self, node: cluster.Node, settings: parameters.Parameters

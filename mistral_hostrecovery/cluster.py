@@ -47,6 +47,8 @@ class Node:
     problem: str | None = None
     #: Its connection failed to start, and runs on no controller.
     unreached: bool = False
+    #: A resource of the cluster runs on it.
+    in_use: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +123,9 @@ def parse(text: str) -> View:
     )
 
 
+_HISTORY = "lrm/lrm_resources/lrm_resource"
+
+
 def _unreached(cib: ET.Element) -> set[str]:
     """Return the resources that failed to start and run on no controller.
 
@@ -130,18 +135,26 @@ def _unreached(cib: ET.Element) -> set[str]:
     """
     failed = set()
     running = set()
-    path = "status/node_state/lrm/lrm_resources/lrm_resource"
-    for resource in cib.iterfind(path):
-        name = resource.get("id", "")
-        for done in resource.iterfind("lrm_rsc_op"):
-            what = done.get("operation")
-            well = done.get("rc-code") == "0"
-            # -1: still being done
-            if what == "start" and not well and done.get("op-status") != "-1":
-                failed.add(name)
-            if done.get("id") == f"{name}_last_0" and well and what != "stop":
-                running.add(name)
+    for state in cib.iterfind("status/node_state"):
+        running |= _running(state)
+        for resource in state.iterfind(_HISTORY):
+            for start in resource.iterfind("lrm_rsc_op[@operation='start']"):
+                well = start.get("rc-code") == "0"
+                # -1: still being done
+                if not well and start.get("op-status") != "-1":
+                    failed.add(resource.get("id", ""))
     return failed - running
+
+
+def _running(state: ET.Element) -> set[str]:
+    """Return the resources that run on a node, by its history."""
+    return {
+        name
+        for resource in state.iterfind(_HISTORY)
+        if (name := resource.get("id", ""))
+        for done in resource.iterfind(f"lrm_rsc_op[@id='{name}_last_0']")
+        if done.get("rc-code") == "0" and done.get("operation") != "stop"
+    }
 
 
 def _attributes(element: ET.Element) -> dict[str, str]:
@@ -163,6 +176,7 @@ def _node(
     )
     if state is None:
         return node
+    node = dataclasses.replace(node, in_use=bool(_running(state)))
     attributes = state.find("transient_attributes")
     if attributes is not None:
         node = dataclasses.replace(node, transient=_attributes(attributes))

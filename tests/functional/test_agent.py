@@ -101,6 +101,34 @@ class TestFailures(agents.AgentTest):
         self.assertEqual("SUCCESS", execution.state, execution.output)
         self.assert_recovered(web)
 
+    def test_host_dies_with_the_controller_that_is_connected_to_it(
+        self,
+    ) -> None:
+        """All that is left to see is a connection that does not start."""
+        web = self.boot("web", "c1")
+        controller = self.agent_on()
+        self.connect_from(controller, "c1")
+        # Fenced, it is up again at once.
+        self.cluster.cut_power("c1", controller)
+
+        execution = self.wait_for_recovery("c1")
+
+        self.assertEqual("SUCCESS", execution.state, execution.output)
+        self.assert_recovered(web)
+
+    def test_controller_that_is_connected_to_a_host_dies(self) -> None:
+        """The host lives: another controller connects to it."""
+        (controller,) = self.cluster.running_on("c1")
+        self.cluster.cut_power(controller)
+        self.cluster.wait_for(
+            lambda: self.cluster.running_on("c1") not in ([], [controller]),
+            "another controller is connected to c1",
+        )
+        self.cluster.wait_online(*self.cluster.nodes)
+        self.assertEqual(0, self.cluster.fenced("c1"))
+        self.assertTrue(self.cluster.is_on("c1"))
+        self.assertEqual([], self.requested())
+
     def test_agent_dies_with_the_incident_recorded(self) -> None:
         """E2: another agent requests it, with the same id."""
         web = self.boot("web", "c1")
@@ -177,7 +205,7 @@ class TestFailures(agents.AgentTest):
         """Have Pacemaker connect to a host from a certain controller.
 
         A host that fails together with its controller is not fenced while
-        another one can't be, or when quorum was lost with them.
+        another one can't be.
         """
         if self.cluster.running_on(node) == [controller]:
             return

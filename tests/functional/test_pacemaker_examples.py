@@ -43,7 +43,11 @@ AGENT = {
     ("monitor", "10s"): {"timeout": "60s"},
     ("monitor", "60s"): {"timeout": "60s", "OCF_CHECK_LEVEL": "10"},
 }
-RULE = {"attribute": "#kind", "operation": "ne", "value": "cluster"}
+IN_USE = {
+    ("start", "0"): {"timeout": "60s"},
+    ("stop", "0"): {"timeout": "60s", "on-fail": "block"},
+    ("monitor", "60s"): {"timeout": "60s"},
+}
 
 #: Of the real one, the parameters that the examples use.
 FENCE_AGENT = """\
@@ -99,8 +103,9 @@ def operations(primitive: ET.Element) -> dict[tuple[str, str], Any]:
     for op in primitive.iter("op"):
         key = op.get("name"), re.sub("^0s$", "0", op.get("interval", "0"))
         found[key] = pairs(op.find("instance_attributes"))
-        if op.get("timeout"):
-            found[key]["timeout"] = op.get("timeout")
+        for name in ("timeout", "on-fail"):
+            if op.get(name):
+                found[key][name] = op.get(name)
     return found
 
 
@@ -218,14 +223,17 @@ class ExamplesTest(base.BaseTestCase):
         up = [word for name in CONTROLLERS for word in ("--node-up", name)]
         quorate = ("--quorum", "true")
         self.simulate(cib, *up, *quorate, "--save-output", str(after))
-        # What the controllers add for a host whose connection is up.
-        text = after.read_text()
-        states = "".join(
-            f'<node_state id="{name}" uname="{name}" remote_node="true"'
-            ' in_ccm="true" node_fenced="0"/>'
-            for name in HOSTS
-        )
-        after.write_text(text.replace("</status>", f"{states}</status>"))
+        # What the controllers write about a host whose connection is up.
+        whole = ET.parse(after)
+        for name in HOSTS:
+            node = whole.find(f"configuration/nodes/node[@uname='{name}']")
+            node.set("type", "remote")
+            state = whole.find(f"status/node_state[@uname='{name}']")
+            state.attrib = {
+                **{"id": name, "uname": name, "remote_node": "true"},
+                **{"in_ccm": "true", "node_fenced": "0"},
+            }
+        whole.write(after)
         return after
 
     def simulate(self, cib: pathlib.Path, *options: str) -> str:
@@ -258,7 +266,7 @@ class TestExamples(ExamplesTest):
             self.assertEqual("freeze", chosen["no-quorum-policy"])
             self.assertEqual(
                 {*HOSTS, *(f"fence-{host}" for host in HOSTS)}
-                | {"host-recovery"},
+                | {"host-recovery", "host-in-use"},
                 set(resources),
                 name,
             )
@@ -300,13 +308,25 @@ class TestExamples(ExamplesTest):
                 },
                 pairs(agent.find("meta_attributes")),
             )
-            (location,) = found.iter("rsc_location")
-            self.assertEqual("never", location.get("resource-discovery"))
-            self.assertEqual("host-recovery", location.get("rsc"))
-            (rule,) = location
-            self.assertEqual("-INFINITY", rule.get("score"))
-            (expression,) = rule
-            self.assertEqual(RULE, {key: expression.get(key) for key in RULE})
+            in_use = resources["host-in-use"]
+            self.check(in_use, "ocf:pacemaker:Dummy", {}, IN_USE)
+            self.assertEqual(
+                {"host-recovery": "cluster", "host-in-use-clone": "remote"},
+                {
+                    location.get("rsc"): self.allowed(location)
+                    for location in found.iter("rsc_location")
+                },
+            )
+
+    def allowed(self, location: ET.Element) -> str | None:
+        """The only kind of nodes that a resource may run on."""
+        self.assertEqual("never", location.get("resource-discovery"))
+        (rule,) = location
+        self.assertEqual("-INFINITY", rule.get("score"))
+        (expression,) = rule
+        self.assertEqual("#kind", expression.get("attribute"))
+        self.assertEqual("ne", expression.get("operation"))
+        return expression.get("value")
 
     def check(
         self,
@@ -352,7 +372,9 @@ class TestExamples(ExamplesTest):
     def test_without_the_constraint_it_would_run_anywhere(self) -> None:
         """That the test above sees it."""
         running = self.running(self.cibadmin())
-        (constraint,) = ET.parse(running).getroot().iter("rsc_location")
+        (constraint,) = ET.parse(running).iterfind(
+            ".//rsc_location[@rsc='host-recovery']"
+        )
         self.run_with(
             running,
             "cibadmin",

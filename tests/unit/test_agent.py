@@ -30,7 +30,10 @@ CIB = """\
 <nodes><node id="1" uname="ctl1"/><node id="2" uname="full1"/>
 <node id="cmp1" uname="cmp1" type="remote"/></nodes>
 </configuration><status>
-<node_state id="cmp1" uname="cmp1" remote_node="true" node_fenced="{fenced}"/>
+<node_state id="cmp1" uname="cmp1" remote_node="true" node_fenced="{fenced}">
+<lrm><lrm_resources><lrm_resource id="host-in-use">
+<lrm_rsc_op id="host-in-use_last_0" operation="{last}" rc-code="0"/>
+</lrm_resource></lrm_resources></lrm></node_state>
 </status></cib>
 """
 
@@ -82,8 +85,10 @@ class AgentCase(base.BaseTestCase):
         path.write_text(f"{COMMAND}{code}\n")
         path.chmod(0o755)
 
-    def cib(self, fenced: str = "0", fences: str = "true") -> None:
-        cib = CIB.format(fenced=fenced, fences=fences)
+    def cib(
+        self, fenced: str = "0", fences: str = "true", last: str = "start"
+    ) -> None:
+        cib = CIB.format(fenced=fenced, fences=fences, last=last)
         self.command("cibadmin", f"printf '%s' '{cib}'")
 
     def begin(self) -> None:
@@ -289,6 +294,24 @@ class ParametersTest(AgentCase):
         self.cib(fences="false")
         self.run_agent(action)
         self.assertIn("Pacemaker does not fence", self.logged[0])
+
+    @ddt.data("start", "validate-all")
+    def test_hosts_on_which_nothing_runs(self, action: str) -> None:
+        self.cib(last="stop")
+        self.run_agent(action)
+        self.assertEqual(
+            [
+                "cmp1 is not fenced, and so not recovered, if it fails"
+                " together with the controller that is connected to it, for"
+                " no resource runs on it: have one run there, as"
+                " docs/pacemaker.rst says"
+            ],
+            self.logged,
+        )
+        # Nothing runs on one that was fenced.
+        self.cib(last="stop", fenced="1577836800")
+        self.run_agent("validate-all")
+        self.assertEqual([], self.logged)
 
 
 @ddt.ddt

@@ -171,6 +171,32 @@ class UnreachedTest(base.BaseTestCase):
         self.assertIs(False, cluster.parse(cib).nodes["ctl2"].unreached)
 
 
+@ddt.ddt
+class InUseTest(base.BaseTestCase):
+    def in_use(self, *done: str) -> dict[str, bool]:
+        history = "".join(done)
+        text = CIB_2.replace(
+            '<instance_attributes id="status-cmp2"/>\n'
+            "      </transient_attributes>",
+            "</transient_attributes><lrm><lrm_resources>"
+            f'<lrm_resource id="any">{history}</lrm_resource>'
+            "</lrm_resources></lrm>",
+        )
+        self.assertIn("lrm_resource id", text)
+        found = cluster.parse(text).nodes.values()
+        return {node.name: node.in_use for node in found if node.remote}
+
+    @ddt.data(("start", 0), ("monitor", 0))
+    def test_something_runs_on_it(self, last: tuple[str, int]) -> None:
+        found = self.in_use(operation("any", *last))
+        self.assertEqual({"cmp1": False, "cmp2": True}, found)
+
+    @ddt.data(("stop", 0), ("start", 1), ("monitor", 7))
+    def test_nothing_runs_on_it(self, last: tuple[str, int]) -> None:
+        found = self.in_use(operation("any", *last))
+        self.assertEqual({"cmp1": False, "cmp2": False}, found)
+
+
 class ParseTest(base.BaseTestCase):
     def test_pacemaker_2(self) -> None:
         found = cluster.parse(CIB_2)
