@@ -45,7 +45,9 @@ class Node:
     transient: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: Why the CIB says nothing sensible about its fencing.
     problem: str | None = None
-    #: Its connection failed to start, and runs on no controller.
+    #: A controller is connected to it, for all that Pacemaker knows.
+    connected: bool = False
+    #: None is, and its connection failed to start.
     unreached: bool = False
     #: A resource of the cluster runs on it.
     in_use: bool = False
@@ -104,7 +106,7 @@ def parse(text: str) -> View:
             remotes.add(name)
     # A remote node has no entry of its own in all versions.
     names = sorted(name for name in {*states, *permanent} if name)
-    unreached = _unreached(cib)
+    running, failed = _resources(cib)
     return View(
         quorate=cib.get("have-quorum") == "1",
         name=properties.get("cluster-name", ""),
@@ -114,7 +116,8 @@ def parse(text: str) -> View:
                 name in remotes,
                 states.get(name),
                 permanent.get(name, {}),
-                name in unreached,
+                name in running,
+                name in failed,
             )
             for name in names
         },
@@ -126,15 +129,15 @@ def parse(text: str) -> View:
 _HISTORY = "lrm/lrm_resources/lrm_resource"
 
 
-def _unreached(cib: ET.Element) -> set[str]:
-    """Return the resources that failed to start and run on no controller.
+def _resources(cib: ET.Element) -> tuple[set[str], set[str]]:
+    """Return the resources that run somewhere, and those that failed to start.
 
     A controller keeps the last thing that it did with a resource apart from
     the last one that failed. What one that is gone did counts until it is
     fenced: then its history is erased.
     """
+    running: set[str] = set()
     failed = set()
-    running = set()
     for state in cib.iterfind("status/node_state"):
         running |= _running(state)
         for resource in state.iterfind(_HISTORY):
@@ -143,7 +146,7 @@ def _unreached(cib: ET.Element) -> set[str]:
                 # -1: still being done
                 if not well and start.get("op-status") != "-1":
                     failed.add(resource.get("id", ""))
-    return failed - running
+    return running, failed
 
 
 def _running(state: ET.Element) -> set[str]:
@@ -169,10 +172,15 @@ def _node(
     remote: bool,
     state: ET.Element | None,
     permanent: Mapping[str, str],
-    unreached: bool,
+    runs: bool,
+    failed: bool,
 ) -> Node:
     node = Node(
-        name, remote, permanent=permanent, unreached=remote and unreached
+        name,
+        remote,
+        permanent=permanent,
+        connected=remote and runs,
+        unreached=remote and failed and not runs,
     )
     if state is None:
         return node

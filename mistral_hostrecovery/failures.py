@@ -47,19 +47,27 @@ def unreached(
     """Return what to say about hosts that may be dead and are not fenced.
 
     Pacemaker fences a host whose connection breaks, and none whose connection
-    does not start: so it is when the controller that had the connection has
-    forgotten it, or when the host died while the cluster was down.
+    does not start and on which nothing ran: so it is when the host died while
+    the cluster was down. While one host cannot be fenced, Pacemaker 2.1.5 does
+    not connect to others anew.
 
     :returns: by node.
     """
-    return {
-        node.name: "cannot be connected and was not fenced: if it is dead,"
-        f" `stonith_admin --fence {node.name}`, and it is recovered"
-        for node in view.nodes.values()
-        if node.unreached
-        and not node.fenced
-        and re.fullmatch(settings.hosts, node.name)
-    }
+    said = {}
+    for node in view.nodes.values():
+        if node.fenced or not re.fullmatch(settings.hosts, node.name):
+            continue
+        if node.unreached:
+            said[node.name] = (
+                "cannot be connected and was not fenced: if it is dead,"
+                f" `stonith_admin --fence {node.name}`, and it is recovered"
+            )
+        elif node.in_use and node.remote and not node.connected:
+            said[node.name] = (
+                "is not connected, so that it fails is not seen: if that"
+                " lasts, see with `crm_mon` which host cannot be fenced"
+            )
+    return said
 
 
 def _failed(node: cluster.Node, settings: parameters.Parameters) -> bool:

@@ -70,10 +70,6 @@ POINTS = (
 SIMULATED_ONLY = (UNSENT, HELD)
 REAL_POINTS = tuple(one for one in POINTS if one not in SIMULATED_ONLY)
 
-#: Seconds that a machine takes to boot at the least. One that is back before
-#: Pacemaker has missed it is another case: docs/durability.rst.
-BOOT_SECONDS = 14.0
-
 KILL = "kill -9"
 #: SIGSTOP, and SIGCONT later: the process hangs.
 HANG = "hang"
@@ -126,15 +122,10 @@ def trials(
                 target,
                 point,
                 HANG if chance.random() < 0.2 else KILL,
-                _away(target, chance.uniform(1.0, 12.0)),
+                chance.uniform(1.0, 12.0),
                 chance.randrange(_spared(point)),
                 chance.random(),
             )
-
-
-def _away(target: str, seconds: float) -> float:
-    """Return how long it is gone: a machine has to boot."""
-    return seconds + BOOT_SECONDS * (target in CONTROLLERS)
 
 
 def _spared(point: str) -> int:

@@ -217,6 +217,28 @@ class TestFailures(agents.AgentTest):
             f"{node} is connected from {controller}",
         )
 
+    def test_host_that_nobody_connects_to(self) -> None:
+        """Not before another one, which cannot be fenced, has been."""
+        controller = self.agent_on()
+        apart = next(n for n in self.cluster.controllers if n != controller)
+        self.connect_from(controller, "c2")
+        self.connect_from(apart, "c1")
+        self.cluster.break_power_switch("c1")
+        self.cluster.cut_power("c1")
+        self.cluster.wait_for(
+            lambda: self.fencing_failed("c1"), "fencing failed", 120
+        )
+        self.cluster.cut_power(controller)
+        self.wait_for_status("c2: is not connected", "crm_mon")
+
+        self.operator("stonith_admin", "--confirm", "c1")
+        self.cluster.wait_for(
+            lambda: "c2: " not in self.status(), "c2 is connected", 120
+        )
+        self.assertEqual(1, len(self.cluster.running_on("c2")))
+        self.wait_for_recovery("c1")
+        self.assertEqual(0, self.cluster.fenced("c2"))
+
     def fencing_failed(self, node: str) -> bool:
         events = f".//fence_event[@target='{node}'][@status='failed']"
         return self.cluster.monitor().find(events) is not None

@@ -72,6 +72,8 @@ class World:
         self.problems: dict[str, str] = {}
         #: Hosts whose connection does not start.
         self.unreached: set[str] = set()
+        #: On which something ran, and to which nobody is connected any more.
+        self.let_go: set[str] = set()
         self.permanent: dict[str, dict[str, str]] = {
             name: {} for name in self.fenced
         }
@@ -192,6 +194,8 @@ class Pacemaker:
                     fenced=None if name in world.problems else fenced,
                     problem=world.problems.get(name),
                     unreached=name in world.unreached,
+                    connected=name not in world.let_go,
+                    in_use=True,
                     permanent=dict(world.permanent[name]),
                     transient=(
                         {cluster.STATUS: world.status[name]}

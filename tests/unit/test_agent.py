@@ -30,6 +30,9 @@ CIB = """\
 <nodes><node id="1" uname="ctl1"/><node id="2" uname="full1"/>
 <node id="cmp1" uname="cmp1" type="remote"/></nodes>
 </configuration><status>
+<node_state id="1" uname="ctl1"><lrm><lrm_resources><lrm_resource id="cmp1">
+<lrm_rsc_op id="cmp1_last_0" operation="start" rc-code="0"/>
+</lrm_resource></lrm_resources></lrm></node_state>
 <node_state id="cmp1" uname="cmp1" remote_node="true" node_fenced="{fenced}">
 <lrm><lrm_resources><lrm_resource id="host-in-use">
 <lrm_rsc_op id="host-in-use_last_0" operation="{last}" rc-code="0"/>

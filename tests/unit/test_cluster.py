@@ -147,6 +147,7 @@ class UnreachedTest(base.BaseTestCase):
     def test_is_tried_in_vain(self, controllers: tuple[str, ...]) -> None:
         found = cluster.parse(with_history(*controllers)).nodes
         self.assertIs(True, found["cmp2"].unreached)
+        self.assertIs(False, found["cmp2"].connected)
         self.assertIs(False, found["cmp1"].unreached)
 
     @ddt.data(
@@ -165,6 +166,22 @@ class UnreachedTest(base.BaseTestCase):
     def test_is_reached(self, controllers: tuple[str, ...]) -> None:
         found = cluster.parse(with_history(*controllers)).nodes
         self.assertEqual([], [n.name for n in found.values() if n.unreached])
+
+    @ddt.data(
+        (False, ()),
+        (False, (STOPPED,)),
+        (False, (STARTING,)),
+        (True, (STARTED,)),
+        (True, (FAILED + STOPPED, STARTED)),
+        # Its connection broke, which is all that Pacemaker has to know.
+        (True, (STARTED + operation("cmp2", "monitor", 1, 0, "failed"),)),
+    )
+    @ddt.unpack
+    def test_is_connected(
+        self, connected: bool, controllers: tuple[str, ...]
+    ) -> None:
+        found = cluster.parse(with_history(*controllers)).nodes
+        self.assertIs(connected, found["cmp2"].connected)
 
     def test_is_no_host(self) -> None:
         cib = with_history(FAILED.replace("cmp2", "ctl2"), name="ctl2")

@@ -578,6 +578,23 @@ class PassTest(base.BaseTestCase):
         self.assertEqual(["cmp1 recover fenced"], world.requests("cmp1"))
         self.assertNotIn("cmp1: cannot", world.status["ctl1"])
 
+    def test_a_host_that_is_not_connected_is_told(self) -> None:
+        """That it fails would not be seen."""
+        world = World("cmp1", "cmp2", "spare1")
+        world.let_go |= {"cmp1", "cmp2", "spare1"}
+        world.fence("cmp2")
+        chosen = pacemaker.settings(hosts="cmp[0-9]")
+        pacemaker.run_pass(world, chosen=chosen)
+        status = world.status["ctl1"]
+        self.assertIn("cmp1: is not connected, so that it fails", status)
+        self.assertIn("see with `crm_mon` which host cannot be fenced", status)
+        self.assertNotIn("cmp2: is not", status)
+        self.assertNotIn("spare1", status)
+
+        world.let_go.clear()
+        pacemaker.run_pass(world, chosen=chosen)
+        self.assertNotIn("cmp1", world.status["ctl1"])
+
     def test_a_bug_about_one_host_keeps_nobody_waiting(self) -> None:
         world = World("cmp1", "cmp2")
         world.fence("cmp1")
