@@ -9,6 +9,7 @@ the attributes of a host within seconds after it was fenced.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import math
 import re
 import subprocess
 import xml.etree.ElementTree as ET
@@ -132,9 +133,8 @@ _HISTORY = "lrm/lrm_resources/lrm_resource"
 def _resources(cib: ET.Element) -> tuple[set[str], set[str]]:
     """Return the resources that run somewhere, and those that failed to start.
 
-    A controller keeps the last thing that it did with a resource apart from
-    the last one that failed. What one that is gone did counts until it is
-    fenced: then its history is erased.
+    What a controller that is gone did counts until it is fenced: then its
+    history is erased.
     """
     running: set[str] = set()
     failed = set()
@@ -152,12 +152,37 @@ def _resources(cib: ET.Element) -> tuple[set[str], set[str]]:
 def _running(state: ET.Element) -> set[str]:
     """Return the resources that run on a node, by its history."""
     return {
-        name
+        resource.get("id", "")
         for resource in state.iterfind(_HISTORY)
-        if (name := resource.get("id", ""))
-        for done in resource.iterfind(f"lrm_rsc_op[@id='{name}_last_0']")
-        if done.get("rc-code") == "0" and done.get("operation") != "stop"
+        if _runs(resource)
     }
+
+
+def _runs(resource: ET.Element) -> bool:
+    """Return whether the last thing that a node did with it left it running.
+
+    A node keeps the last start, stop or probe, the last migration to it and
+    from it, and the last of each recurring monitor. The last one that failed
+    is kept apart, and is Pacemaker's to see to.
+    """
+    done = [
+        operation
+        for operation in resource.iterfind("lrm_rsc_op")
+        if not operation.get("id", "").endswith("_last_failure_0")
+    ]
+    last = max(done, key=_number, default=None)
+    return (
+        last is not None
+        and last.get("rc-code") == "0"
+        and last.get("operation") not in ("stop", "migrate_to")
+    )
+
+
+def _number(operation: ET.Element) -> float:
+    """Return the number that a node gave to an operation."""
+    call = operation.get("call-id", "")
+    # -1: still being done
+    return int(call) if call.isdecimal() else math.inf
 
 
 def _attributes(element: ET.Element) -> dict[str, str]:

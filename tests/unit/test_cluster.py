@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the CIB says, and what Pacemaker's commands are asked."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -107,12 +108,18 @@ CIB_3 = """\
 """
 
 
+#: The numbers that a controller gives to what it does.
+CALLS = itertools.count(1)
+
+
 def operation(
     name: str, what: str, code: int, status: int = 0, kept: str = "last_0"
 ) -> str:
     """What a controller did last, or failed to do, with a resource."""
+    # One that is still being done has none yet.
+    call = -1 if status == -1 else next(CALLS)
     return (
-        f'<lrm_rsc_op id="{name}_{kept}" operation="{what}"'
+        f'<lrm_rsc_op id="{name}_{kept}" operation="{what}" call-id="{call}"'
         f' rc-code="{code}" op-status="{status}" interval="0"/>'
     )
 
@@ -134,6 +141,10 @@ FAILED = operation("cmp2", "start", 1, 2, "last_failure_0")
 STOPPED = operation("cmp2", "stop", 0)
 STARTING = operation("cmp2", "start", 193, -1)
 STARTED = operation("cmp2", "start", 0)
+PROBED = operation("cmp2", "monitor", 7)
+MOVED_HERE = operation("cmp2", "migrate_from", 0, kept="migrate_from_0")
+MONITORED = operation("cmp2", "monitor", 0, kept="monitor_5000")
+MOVED_AWAY = operation("cmp2", "migrate_to", 0, kept="migrate_to_0")
 
 
 @ddt.ddt
@@ -158,7 +169,8 @@ class UnreachedTest(base.BaseTestCase):
         # It was, once.
         (FAILED + STOPPED, STARTED),
         (FAILED + STARTED,),
-        (FAILED + STOPPED, operation("cmp2", "migrate_from", 0)),
+        (FAILED + STOPPED, PROBED + MOVED_HERE + MONITORED),
+        (FAILED + STOPPED, PROBED + MOVED_HERE),
         (FAILED + STOPPED, operation("cmp2", "monitor", 0)),
         # Its connection broke: Pacemaker is about to fence it.
         (STARTED + operation("cmp2", "monitor", 1, 0, "last_failure_0"),),
@@ -171,10 +183,16 @@ class UnreachedTest(base.BaseTestCase):
         (False, ()),
         (False, (STOPPED,)),
         (False, (STARTING,)),
+        (False, (MOVED_HERE + MONITORED + STARTING,)),
+        (False, (STARTED + MONITORED + MOVED_AWAY,)),
+        (True, (STARTED + MONITORED + MOVED_AWAY, PROBED + MOVED_HERE)),
         (True, (STARTED,)),
         (True, (FAILED + STOPPED, STARTED)),
         # Its connection broke, which is all that Pacemaker has to know.
-        (True, (STARTED + operation("cmp2", "monitor", 1, 0, "failed"),)),
+        (
+            True,
+            (STARTED + operation("cmp2", "monitor", 1, 2, "last_failure_0"),),
+        ),
     )
     @ddt.unpack
     def test_is_connected(
