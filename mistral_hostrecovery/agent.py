@@ -186,10 +186,10 @@ class Agent:
                 reason = self._why_unprotected(node, settings)
                 if reason:
                     self._log(f"{node.name} will not be recovered: {reason}")
-                elif node.remote and node.fenced == 0 and not node.in_use:
+                elif node.connected and not node.fenced and not node.in_use:
                     self._log(
-                        f"{node.name} is not fenced, and so not recovered, if"
-                        " it fails together with the controller that is"
+                        f"{node.name} may not be fenced, and so not recovered,"
+                        " if it fails together with the controller that is"
                         " connected to it, for no resource runs on it: have"
                         " one run there, as docs/pacemaker.rst says"
                     )

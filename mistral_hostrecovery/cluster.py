@@ -46,9 +46,11 @@ class Node:
     transient: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: Why the CIB says nothing sensible about its fencing.
     problem: str | None = None
-    #: A controller is connected to it, for all that Pacemaker knows.
+    #: A controller that is up is connected to it.
     connected: bool = False
-    #: None is, and its connection failed to start.
+    #: Its connection broke, and Pacemaker has not fenced it yet.
+    lost: bool = False
+    #: Its connection failed to start, and runs on no controller.
     unreached: bool = False
     #: A resource of the cluster runs on it.
     in_use: bool = False
@@ -107,7 +109,7 @@ def parse(text: str) -> View:
             remotes.add(name)
     # A remote node has no entry of its own in all versions.
     names = sorted(name for name in {*states, *permanent} if name)
-    running, failed = _resources(cib)
+    connections = _connections(cib)
     return View(
         quorate=cib.get("have-quorum") == "1",
         name=properties.get("cluster-name", ""),
@@ -117,8 +119,7 @@ def parse(text: str) -> View:
                 name in remotes,
                 states.get(name),
                 permanent.get(name, {}),
-                name in running,
-                name in failed,
+                connections,
             )
             for name in names
         },
@@ -127,26 +128,46 @@ def parse(text: str) -> View:
     )
 
 
-_HISTORY = "lrm/lrm_resources/lrm_resource"
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Connections:
+    """Names of hosts, by what became of the connections to them."""
+
+    #: On a controller that is up, or just on one.
+    up: set[str] = dataclasses.field(default_factory=set)
+    running: set[str] = dataclasses.field(default_factory=set)
+    broken: set[str] = dataclasses.field(default_factory=set)
+    not_started: set[str] = dataclasses.field(default_factory=set)
 
 
-def _resources(cib: ET.Element) -> tuple[set[str], set[str]]:
-    """Return the resources that run somewhere, and those that failed to start.
+def _connections(cib: ET.Element) -> _Connections:
+    """Return what became of all resources, connections among them.
 
     What a controller that is gone did counts until it is fenced: then its
     history is erased.
     """
-    running: set[str] = set()
-    failed = set()
+    found = _Connections()
     for state in cib.iterfind("status/node_state"):
-        running |= _running(state)
+        running = _running(state)
+        found.running.update(running)
+        if state.get("crmd") not in _DOWN:
+            found.up.update(running)
         for resource in state.iterfind(_HISTORY):
-            for start in resource.iterfind("lrm_rsc_op[@operation='start']"):
-                well = start.get("rc-code") == "0"
-                # -1: still being done
-                if not well and start.get("op-status") != "-1":
-                    failed.add(resource.get("id", ""))
-    return running, failed
+            for done in resource.iterfind("lrm_rsc_op"):
+                what = done.get("operation")
+                failed = not _is_well(done) and not _is_pending(done)
+                if failed and what == "start":
+                    found.not_started.add(resource.get("id", ""))
+                # It is forgotten when the host has been fenced.
+                if _is_failure(done) and what == "monitor":
+                    found.broken.add(resource.get("id", ""))
+    return found
+
+
+#: A controller that is down; in newer versions crmd is a time.
+_DOWN = frozenset({"offline", "0"})
+_HISTORY = "lrm/lrm_resources/lrm_resource"
+#: A resource runs: well, as promoted, or degraded.
+_WELL = frozenset({"0", "8", "190", "191"})
 
 
 def _running(state: ET.Element) -> set[str]:
@@ -168,20 +189,36 @@ def _runs(resource: ET.Element) -> bool:
     done = [
         operation
         for operation in resource.iterfind("lrm_rsc_op")
-        if not operation.get("id", "").endswith("_last_failure_0")
+        if not _is_failure(operation)
+        # One that is being monitored runs as it did before.
+        and not (
+            operation.get("operation") == "monitor" and _is_pending(operation)
+        )
     ]
     last = max(done, key=_number, default=None)
     return (
         last is not None
-        and last.get("rc-code") == "0"
+        and _is_well(last)
         and last.get("operation") not in ("stop", "migrate_to")
     )
+
+
+def _is_failure(operation: ET.Element) -> bool:
+    return operation.get("id", "").endswith("_last_failure_0")
+
+
+def _is_pending(operation: ET.Element) -> bool:
+    return operation.get("op-status") == "-1"
+
+
+def _is_well(operation: ET.Element) -> bool:
+    return operation.get("rc-code") in _WELL
 
 
 def _number(operation: ET.Element) -> float:
     """Return the number that a node gave to an operation."""
     call = operation.get("call-id", "")
-    # -1: still being done
+    # One that is still being done has none.
     return int(call) if call.isdecimal() else math.inf
 
 
@@ -197,16 +234,17 @@ def _node(
     remote: bool,
     state: ET.Element | None,
     permanent: Mapping[str, str],
-    runs: bool,
-    failed: bool,
+    connections: _Connections,
 ) -> Node:
-    node = Node(
-        name,
-        remote,
-        permanent=permanent,
-        connected=remote and runs,
-        unreached=remote and failed and not runs,
-    )
+    node = Node(name, remote, permanent=permanent)
+    if remote:
+        runs = name in connections.running
+        node = dataclasses.replace(
+            node,
+            connected=name in connections.up,
+            lost=name in connections.broken,
+            unreached=name in connections.not_started and not runs,
+        )
     if state is None:
         return node
     node = dataclasses.replace(node, in_use=bool(_running(state)))

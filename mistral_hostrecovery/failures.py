@@ -46,10 +46,9 @@ def unreached(
 ) -> dict[str, str]:
     """Return what to say about hosts that may be dead and are not fenced.
 
-    Pacemaker fences a host whose connection breaks, and none whose connection
-    does not start and on which nothing ran: so it is when the host died while
-    the cluster was down. While one host cannot be fenced, Pacemaker 2.1.5 does
-    not connect to others anew.
+    Pacemaker fences a host whose connection breaks, and may not fence one
+    whose connection does not start. While it cannot fence one, it does not
+    connect to others anew (seen with 2.1.5).
 
     :returns: by node.
     """
@@ -62,10 +61,15 @@ def unreached(
                 "cannot be connected and was not fenced: if it is dead,"
                 f" `stonith_admin --fence {node.name}`, and it is recovered"
             )
+        elif node.in_use and node.lost and not node.connected:
+            said[node.name] = (
+                "was lost and is not fenced yet: if that lasts, see"
+                f" `stonith_admin --history {node.name}`"
+            )
         elif node.in_use and node.remote and not node.connected:
             said[node.name] = (
                 "is not connected, so that it fails is not seen: if that"
-                " lasts, see with `crm_mon` which host cannot be fenced"
+                " lasts, another host cannot be fenced, see `crm_mon`"
             )
     return said
 

@@ -311,6 +311,10 @@ class TestExamples(ExamplesTest):
             in_use = resources["host-in-use"]
             self.check(in_use, "ocf:pacemaker:Dummy", {}, IN_USE)
             self.assertEqual(
+                {"failure-timeout": "60s"},
+                pairs(in_use.find("meta_attributes")),
+            )
+            self.assertEqual(
                 {"host-recovery": "cluster", "host-in-use-clone": "remote"},
                 {
                     location.get("rsc"): self.allowed(location)
@@ -351,6 +355,9 @@ class TestExamples(ExamplesTest):
             running = self.running(cib)
             self.assertRegex(
                 running.read_text(), r'id="host-recovery".*HostRecovery'
+            )
+            self.assertIn(
+                f"Started: [ {' '.join(HOSTS)} ]", self.simulate(running)
             )
             # Nor is a host asked whether it runs there.
             self.assertNotRegex(

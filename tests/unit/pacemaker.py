@@ -72,8 +72,10 @@ class World:
         self.problems: dict[str, str] = {}
         #: Hosts whose connection does not start.
         self.unreached: set[str] = set()
-        #: On which something ran, and to which nobody is connected any more.
+        #: On which something ran, and to which nobody is connected any more:
+        #: the controller died, or the connection broke.
         self.let_go: set[str] = set()
+        self.lost: set[str] = set()
         self.permanent: dict[str, dict[str, str]] = {
             name: {} for name in self.fenced
         }
@@ -194,7 +196,8 @@ class Pacemaker:
                     fenced=None if name in world.problems else fenced,
                     problem=world.problems.get(name),
                     unreached=name in world.unreached,
-                    connected=name not in world.let_go,
+                    connected=name not in world.let_go | world.lost,
+                    lost=name in world.lost,
                     in_use=True,
                     permanent=dict(world.permanent[name]),
                     transient=(

@@ -31,7 +31,7 @@ CIB = """\
 <node id="cmp1" uname="cmp1" type="remote"/></nodes>
 </configuration><status>
 <node_state id="1" uname="ctl1"><lrm><lrm_resources><lrm_resource id="cmp1">
-<lrm_rsc_op id="cmp1_last_0" operation="start" rc-code="0"/>
+<lrm_rsc_op id="cmp1_last_0" operation="{connection}" rc-code="0"/>
 </lrm_resource></lrm_resources></lrm></node_state>
 <node_state id="cmp1" uname="cmp1" remote_node="true" node_fenced="{fenced}">
 <lrm><lrm_resources><lrm_resource id="host-in-use">
@@ -89,9 +89,15 @@ class AgentCase(base.BaseTestCase):
         path.chmod(0o755)
 
     def cib(
-        self, fenced: str = "0", fences: str = "true", last: str = "start"
+        self,
+        fenced: str = "0",
+        fences: str = "true",
+        last: str = "start",
+        connection: str = "start",
     ) -> None:
-        cib = CIB.format(fenced=fenced, fences=fences, last=last)
+        cib = CIB.format(
+            fenced=fenced, fences=fences, last=last, connection=connection
+        )
         self.command("cibadmin", f"printf '%s' '{cib}'")
 
     def begin(self) -> None:
@@ -304,17 +310,18 @@ class ParametersTest(AgentCase):
         self.run_agent(action)
         self.assertEqual(
             [
-                "cmp1 is not fenced, and so not recovered, if it fails"
+                "cmp1 may not be fenced, and so not recovered, if it fails"
                 " together with the controller that is connected to it, for"
                 " no resource runs on it: have one run there, as"
                 " docs/pacemaker.rst says"
             ],
             self.logged,
         )
-        # Nothing runs on one that was fenced.
-        self.cib(last="stop", fenced="1577836800")
-        self.run_agent("validate-all")
-        self.assertEqual([], self.logged)
+        # Nothing runs on one that was fenced, or that nobody connects to.
+        for known in ({"fenced": "1577836800"}, {"connection": "stop"}):
+            self.cib(last="stop", **known)
+            self.run_agent("validate-all")
+            self.assertEqual([], self.logged)
 
 
 @ddt.ddt

@@ -124,11 +124,13 @@ def operation(
     )
 
 
-def with_history(*controllers: str, name: str = "cmp2") -> str:
+def with_history(
+    *controllers: str, name: str = "cmp2", crmd: str = "online"
+) -> str:
     """The CIB with what each controller did with a host's connection."""
     text = CIB_2.replace('<lrm id="1"><lrm_resources/></lrm>', "")
     states = "".join(
-        f'<node_state uname="ctl{n}"><lrm><lrm_resources>'
+        f'<node_state uname="ctl{n}" crmd="{crmd}"><lrm><lrm_resources>'
         f'<lrm_resource id="{name}" type="remote">{done}</lrm_resource>'
         "</lrm_resources></lrm></node_state>"
         for n, done in enumerate(controllers, 1)
@@ -144,6 +146,10 @@ STARTED = operation("cmp2", "start", 0)
 PROBED = operation("cmp2", "monitor", 7)
 MOVED_HERE = operation("cmp2", "migrate_from", 0, kept="migrate_from_0")
 MONITORED = operation("cmp2", "monitor", 0, kept="monitor_5000")
+STOPPED_LATER = operation("cmp2", "stop", 0)
+PROBING = operation("cmp2", "monitor", 193, -1)
+BEING_MONITORED = operation("cmp2", "monitor", 193, -1, "monitor_5000")
+BROKEN = operation("cmp2", "monitor", 1, 2, "last_failure_0")
 MOVED_AWAY = operation("cmp2", "migrate_to", 0, kept="migrate_to_0")
 
 
@@ -188,11 +194,13 @@ class UnreachedTest(base.BaseTestCase):
         (True, (STARTED + MONITORED + MOVED_AWAY, PROBED + MOVED_HERE)),
         (True, (STARTED,)),
         (True, (FAILED + STOPPED, STARTED)),
-        # Its connection broke, which is all that Pacemaker has to know.
-        (
-            True,
-            (STARTED + operation("cmp2", "monitor", 1, 2, "last_failure_0"),),
-        ),
+        (True, (STARTED + BEING_MONITORED,)),
+        (True, (PROBED + MOVED_HERE + BEING_MONITORED,)),
+        (False, (STARTED + STOPPED_LATER + BEING_MONITORED,)),
+        (False, (PROBING,)),
+        # Its connection broke, and Pacemaker has not done anything yet.
+        (True, (STARTED + BROKEN,)),
+        (False, (STARTED + BROKEN + STOPPED_LATER,)),
     )
     @ddt.unpack
     def test_is_connected(
@@ -200,6 +208,32 @@ class UnreachedTest(base.BaseTestCase):
     ) -> None:
         found = cluster.parse(with_history(*controllers)).nodes
         self.assertIs(connected, found["cmp2"].connected)
+
+    @ddt.data(
+        ("online", True),
+        ("1893490001", True),
+        ("offline", False),
+        ("0", False),
+    )
+    @ddt.unpack
+    def test_controller_is_up(self, crmd: str, connected: bool) -> None:
+        """What one that is down was connected to may be fine."""
+        cib = with_history(STARTED + MONITORED, FAILED + STOPPED, crmd=crmd)
+        found = cluster.parse(cib).nodes["cmp2"]
+        self.assertEqual(
+            (connected, False), (found.connected, found.unreached)
+        )
+
+    def test_is_lost(self) -> None:
+        for history, lost in (
+            (STARTED + BROKEN, True),
+            (STARTED + BROKEN + STOPPED_LATER, True),
+            (STARTED + MONITORED, False),
+            (FAILED + STOPPED, False),
+        ):
+            found = cluster.parse(with_history(history)).nodes
+            self.assertIs(lost, found["cmp2"].lost)
+            self.assertIs(False, found["cmp1"].lost)
 
     def test_is_no_host(self) -> None:
         cib = with_history(FAILED.replace("cmp2", "ctl2"), name="ctl2")
@@ -221,7 +255,7 @@ class InUseTest(base.BaseTestCase):
         found = cluster.parse(text).nodes.values()
         return {node.name: node.in_use for node in found if node.remote}
 
-    @ddt.data(("start", 0), ("monitor", 0))
+    @ddt.data(("start", 0), ("monitor", 0), ("monitor", 8), ("monitor", 190))
     def test_something_runs_on_it(self, last: tuple[str, int]) -> None:
         found = self.in_use(operation("any", *last))
         self.assertEqual({"cmp1": False, "cmp2": True}, found)

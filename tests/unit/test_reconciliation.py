@@ -587,13 +587,24 @@ class PassTest(base.BaseTestCase):
         pacemaker.run_pass(world, chosen=chosen)
         status = world.status["ctl1"]
         self.assertIn("cmp1: is not connected, so that it fails", status)
-        self.assertIn("see with `crm_mon` which host cannot be fenced", status)
+        self.assertIn("another host cannot be fenced, see `crm_mon`", status)
         self.assertNotIn("cmp2: is not", status)
         self.assertNotIn("spare1", status)
 
         world.let_go.clear()
         pacemaker.run_pass(world, chosen=chosen)
         self.assertNotIn("cmp1", world.status["ctl1"])
+
+    def test_a_host_that_is_lost_and_not_fenced_is_told(self) -> None:
+        world = World("cmp1", "cmp2")
+        world.lost |= {"cmp1", "cmp2"}
+        world.fence("cmp2")
+        pacemaker.run_pass(world)
+        status = world.status["ctl1"]
+        self.assertIn("cmp1: was lost and is not fenced yet", status)
+        self.assertIn("see `stonith_admin --history cmp1`", status)
+        self.assertNotIn("cmp1: is not connected", status)
+        self.assertNotIn("cmp2: was lost", status)
 
     def test_a_bug_about_one_host_keeps_nobody_waiting(self) -> None:
         world = World("cmp1", "cmp2")
