@@ -235,12 +235,16 @@ class TestFailures(agents.AgentTest):
         )
 
         self.operator("stonith_admin", "--confirm", "c1")
-        self.cluster.wait_for(
-            lambda: self.cluster.running_on("c2"), "c2 is connected", 150
-        )
         self.wait_for_recovery("c1")
-        self.wait_for_status("c1: ", "SUCCESS")
-        self.assertNotIn("c2: ", self.status())
+        self.cluster.wait_for(
+            lambda: (
+                self.cluster.running_on("c2")
+                and "c1: " in self.status()
+                and "c2: " not in self.status()
+            ),
+            "c2 is connected",
+            agents.SECONDS,
+        )
         self.assertEqual(0, self.cluster.fenced("c2"))
 
     def fencing_failed(self, node: str) -> bool:
