@@ -61,9 +61,9 @@ class TestCost(base.BaseTestCase):
         self.assertLessEqual(calls.pop("placement"), 5)
         # Before a few are asked: the services, and the evacuations under way.
         # A run asks for 15 seconds, and pauses for 1.5 where it asks for less
-        # than eight.
+        # than six.
         looks = calls.pop("services")
-        self.assertLessEqual(looks, 10 + 11 * batches + 1000 // 8, calls)
+        self.assertLessEqual(looks, 10 + 11 * batches + 1000 // 6, calls)
         # Exactly 1,000 instances are one page and the proof that it was the
         # last one, wherever all of them are listed.
         pages = 4

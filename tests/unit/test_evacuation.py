@@ -328,7 +328,7 @@ class SlowTest(EvacuationTestCase):
         self.named(40)
         self.events |= {12: self.claim, 24: self.claim, 36: self.claim}
         self.evacuate_unclaimed(0.2)
-        # When twelve more have been asked the claims of eight are due.
+        # When twelve more have been asked the claims of six are due.
         self.assertEqual([1.5], self.paused)
         self.assertEqual(self.names, self.nova.asked)
 
@@ -368,14 +368,14 @@ class SlowTest(EvacuationTestCase):
         self.assertIn("has started again", result["reason"])
 
     def test_pause_follows_from_the_pace(self) -> None:
-        """Eight claims are worth the next look."""
+        """Six claims are worth the next look."""
         self.named(30)
         self.events[-1] = lambda: self.claim_first(4)
         self.events[-2] = self.claim
         pauses, _ = self.evacuate_unclaimed()
         self.assertEqual([12, 16], pauses[:2])
         # After four in 1.5 seconds.
-        self.assertEqual([1.5, 1.5 * 8 / 4], self.paused[:2])
+        self.assertEqual([1.5, 1.5 * 6 / 4], self.paused[:2])
 
     def test_pause_ends_when_the_facts_get_old(self) -> None:
         self.named(30)
@@ -473,8 +473,8 @@ class SlowTest(EvacuationTestCase):
         self.events[12] = lambda: self.claim(hosts=12)
         self.events[60] = lambda: self.claim(hosts=40)
         self.evacuate_unclaimed()
-        # After 60 in 2.5 seconds eight would be due in 0.33.
-        self.assertAlmostEqual(1 / 3, self.paused[2])
+        # After 60 in 2.25 seconds six would be due in 0.25.
+        self.assertAlmostEqual(0.225, self.paused[2])
         self.assertEqual(0.5, self.paused[3])
 
     @ddt.data("PAUSED", "CANCELLED")
