@@ -9,12 +9,12 @@ the attributes of a host within seconds after it was fenced.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import math
 import re
 import subprocess
 import xml.etree.ElementTree as ET
 
 from mistral_hostrecovery import attribute
+from mistral_hostrecovery import connections
 from mistral_hostrecovery import errors
 
 #: On the failed host, permanent: its incident.
@@ -109,7 +109,7 @@ def parse(text: str) -> View:
             remotes.add(name)
     # A remote node has no entry of its own in all versions.
     names = sorted(name for name in {*states, *permanent} if name)
-    connections = _connections(cib)
+    known = connections.find(cib)
     return View(
         quorate=cib.get("have-quorum") == "1",
         name=properties.get("cluster-name", ""),
@@ -119,107 +119,13 @@ def parse(text: str) -> View:
                 name in remotes,
                 states.get(name),
                 permanent.get(name, {}),
-                connections,
+                known,
             )
             for name in names
         },
         fences=properties.get("stonith-enabled", "true").lower()
         not in ("false", "no", "off", "0", "n", "f"),
     )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Connections:
-    """Names of hosts, by what became of the connections to them."""
-
-    #: On a controller that is up, or just on one.
-    up: set[str] = dataclasses.field(default_factory=set)
-    running: set[str] = dataclasses.field(default_factory=set)
-    broken: set[str] = dataclasses.field(default_factory=set)
-    not_started: set[str] = dataclasses.field(default_factory=set)
-
-
-def _connections(cib: ET.Element) -> _Connections:
-    """Return what became of all resources, connections among them.
-
-    What a controller that is gone did counts until it is fenced: then its
-    history is erased.
-    """
-    found = _Connections()
-    for state in cib.iterfind("status/node_state"):
-        running = _running(state)
-        found.running.update(running)
-        if state.get("crmd") not in _DOWN:
-            found.up.update(running)
-        for resource in state.iterfind(_HISTORY):
-            for done in resource.iterfind("lrm_rsc_op"):
-                what = done.get("operation")
-                failed = not _is_well(done) and not _is_pending(done)
-                if failed and what == "start":
-                    found.not_started.add(resource.get("id", ""))
-                # It is forgotten when the host has been fenced.
-                if _is_failure(done) and what == "monitor":
-                    found.broken.add(resource.get("id", ""))
-    return found
-
-
-#: A controller that is down; in newer versions crmd is a time.
-_DOWN = frozenset({"offline", "0"})
-_HISTORY = "lrm/lrm_resources/lrm_resource"
-#: A resource runs: well, as promoted, or degraded.
-_WELL = frozenset({"0", "8", "190", "191"})
-
-
-def _running(state: ET.Element) -> set[str]:
-    """Return the resources that run on a node, by its history."""
-    return {
-        resource.get("id", "")
-        for resource in state.iterfind(_HISTORY)
-        if _runs(resource)
-    }
-
-
-def _runs(resource: ET.Element) -> bool:
-    """Return whether the last thing that a node did with it left it running.
-
-    A node keeps the last start, stop or probe, the last migration to it and
-    from it, and the last of each recurring monitor. The last one that failed
-    is kept apart, and is Pacemaker's to see to.
-    """
-    done = [
-        operation
-        for operation in resource.iterfind("lrm_rsc_op")
-        if not _is_failure(operation)
-        # One that is being monitored runs as it did before.
-        and not (
-            operation.get("operation") == "monitor" and _is_pending(operation)
-        )
-    ]
-    last = max(done, key=_number, default=None)
-    return (
-        last is not None
-        and _is_well(last)
-        and last.get("operation") not in ("stop", "migrate_to")
-    )
-
-
-def _is_failure(operation: ET.Element) -> bool:
-    return operation.get("id", "").endswith("_last_failure_0")
-
-
-def _is_pending(operation: ET.Element) -> bool:
-    return operation.get("op-status") == "-1"
-
-
-def _is_well(operation: ET.Element) -> bool:
-    return operation.get("rc-code") in _WELL
-
-
-def _number(operation: ET.Element) -> float:
-    """Return the number that a node gave to an operation."""
-    call = operation.get("call-id", "")
-    # One that is still being done has none.
-    return int(call) if call.isdecimal() else math.inf
 
 
 def _attributes(element: ET.Element) -> dict[str, str]:
@@ -234,20 +140,20 @@ def _node(
     remote: bool,
     state: ET.Element | None,
     permanent: Mapping[str, str],
-    connections: _Connections,
+    known: connections.Connections,
 ) -> Node:
     node = Node(name, remote, permanent=permanent)
     if remote:
-        runs = name in connections.running
+        runs = name in known.running
         node = dataclasses.replace(
             node,
-            connected=name in connections.up,
-            lost=name in connections.broken,
-            unreached=name in connections.not_started and not runs,
+            connected=name in known.up,
+            lost=name in known.broken,
+            unreached=name in known.not_started and not runs,
         )
     if state is None:
         return node
-    node = dataclasses.replace(node, in_use=bool(_running(state)))
+    node = dataclasses.replace(node, in_use=bool(connections.running(state)))
     attributes = state.find("transient_attributes")
     if attributes is not None:
         node = dataclasses.replace(node, transient=_attributes(attributes))
