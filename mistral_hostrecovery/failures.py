@@ -61,12 +61,14 @@ def unreached(
                 "cannot be connected and was not fenced: if it is dead,"
                 f" `stonith_admin --fence {node.name}`, and it is recovered"
             )
-        elif node.in_use and node.lost and not node.connected:
+        elif node.connected or not node.remote or not node.in_use:
+            continue
+        elif node.lost:
             said[node.name] = (
                 "was lost and is not fenced yet: if that lasts, see"
                 f" `stonith_admin --history {node.name}`"
             )
-        elif node.in_use and node.remote and not node.connected:
+        else:
             said[node.name] = (
                 "is not connected, so that it fails is not seen: if that"
                 " lasts, another host cannot be fenced, see `crm_mon`"
