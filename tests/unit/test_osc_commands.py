@@ -878,7 +878,7 @@ class InterruptTest(osc.ShellCase):
         def interrupt(_: float) -> None:
             raise KeyboardInterrupt
 
-        self.useFixture(fixtures.MonkeyPatch("time.sleep", interrupt))
+        self.set_sleep(interrupt)
         self.serve_execution(osc.execution(**RUNNING))
         self.serve_tasks()
         code, _, err = self.run_command("watch", osc.ID)
