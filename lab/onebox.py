@@ -69,6 +69,7 @@ driver = noop
 [database]
 connection = sqlite:///{directory}/mistral.sqlite
 retry_interval = 1
+sqlite_synchronous = false
 [keystone_authtoken]
 www_authenticate_uri = {auth_url}
 auth_url = {auth_url}
