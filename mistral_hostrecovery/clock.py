@@ -51,6 +51,10 @@ class Stopwatch:
             time.time() - self._wall,
         )
 
+    def at(self, moment: datetime.datetime) -> float:
+        """Return what it said then, a negative number before it was made."""
+        return self.elapsed() - (now() - moment).total_seconds()
+
     def pause(self, seconds: float) -> None:
         """Wait for so long, which counts as well."""
         time.sleep(seconds)

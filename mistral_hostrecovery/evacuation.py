@@ -98,9 +98,10 @@ class Evacuate(action.HostRecoveryAction):
             barrier.scope(made.recover, self.wave),
             key=lambda v: v.start or v.wave,
         )
+        wave_began_at = self._began_at(call)
         turn = {
             "wave": self.wave,
-            "wave_began_at": self._began_at(call),
+            "wave_began_at": wave_began_at,
             **({"beside": beside} if beside else {}),
         }
         nova = call.cloud()
@@ -152,6 +153,15 @@ class Evacuate(action.HostRecoveryAction):
             more = progress.due(scope, later, rules) - due
             return not more and _is_running(call)
 
+        moved = [
+            v.instance
+            for v in scope
+            if v.wave == self.wave
+            and facts.ours(v.instance, rules)
+            and steps[v.instance].next is not progress.Next.ASK
+        ]
+        # Another executor's clock may be ahead.
+        began = min(call.stopwatch.at(clock.parse(wave_began_at)), 0.0)
         # What is due already waits until as many as may be have been asked.
         limits = spreading.Limits(
             settings.max_in_flight, rules.baseline, refills=not due
@@ -161,6 +171,7 @@ class Evacuate(action.HostRecoveryAction):
             asks,
             now,
             here,
+            dict.fromkeys(moved, began),
             limits,
             call.stopwatch,
             lambda then: self._why_stopped(call, then, rules),

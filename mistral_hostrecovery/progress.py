@@ -212,6 +212,21 @@ def worth_a_look(
     return not busy
 
 
+def all_rebuilt(
+    verdicts: Iterable[model.Verdict], facts: Facts, rules: Rules
+) -> bool:
+    """Return whether the records say that nothing is left but to move.
+
+    Nova writes that an evacuation is done, and then where the instance is
+    (nova/compute/manager.py rebuild_instance); nothing comes after that.
+    """
+    return all(
+        ours and ours[0].status in DONE and not needs_a_look(v, ours, rules)
+        for v in verdicts
+        for ours in [facts.ours(v.instance, rules)]
+    )
+
+
 def due(
     verdicts: Iterable[model.Verdict], facts: Facts, rules: Rules
 ) -> set[str]:

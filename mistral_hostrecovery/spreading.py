@@ -44,6 +44,7 @@ def send(
     asks: Sequence[batch.Ask],
     now: look.Look,
     here: Collection[str],
+    before: Mapping[str, float],
     limits: Limits,
     stopwatch: clock.Stopwatch,
     why_stopped: Callable[[look.Look], str | None],
@@ -56,6 +57,8 @@ def send(
 
     :param now: what the asks follow from; nothing in it stops them.
     :param here: the instances on the failed host.
+    :param before: those that earlier runs have asked for, and since when at
+        most, in seconds after this run began. They tell the pace.
     :param stopwatch: of this run of the action.
     :param why_stopped: why nothing more may be asked by a later look, None if
         it may.
@@ -63,7 +66,7 @@ def send(
     :returns: what became of the requests, and the last look.
     """
     sent = batch.Sent()
-    asked_at: dict[str, float] = {}
+    asked_at = dict(before)
     while True:
         room = now.room(here, limits.under_way)
         bound = _bound(now, limits.baseline)
@@ -86,13 +89,13 @@ def send(
         if elapsed + pause >= batch.BEGIN_SECONDS:
             return sent, now
         stopwatch.pause(pause)
-        before = now
+        last = now
         try:
-            now = look.take(nova, before.host, stopwatch)
+            now = look.take(nova, last.host, stopwatch)
         except errors.HostRecoveryError as exc:
             # What this run has sent must not be lost.
             sent.trouble = exc
-            return sent, before
+            return sent, last
         sent.why_stopped = why_stopped(now)
         if sent.why_stopped or not goes_on(now):
             return sent, now
@@ -100,7 +103,7 @@ def send(
         asks = [
             ask
             for ask in asks
-            if now.of(ask.instance) == before.of(ask.instance)
+            if now.of(ask.instance) == last.of(ask.instance)
             and not now.under_way(ask.instance)
         ]
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from keystoneauth1 import exceptions as ksa_exc
 
+from mistral_hostrecovery import clock
 
-class Stopwatch:
+
+class Stopwatch(clock.Stopwatch):
     """A stopwatch that shows what the test sets it to."""
 
     def __init__(self, seconds: float = 0.0) -> None:

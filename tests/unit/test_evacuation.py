@@ -377,6 +377,39 @@ class SlowTest(EvacuationTestCase):
         # After four in 1.5 seconds.
         self.assertEqual([1.5, 1.5 * 6 / 4], self.paused[:2])
 
+    def begun(self, seconds: float, claimed: int) -> None:
+        """A run before this one asked for some, so many seconds ago."""
+        self.named(60)
+        for name in self.names[:claimed]:
+            self.record(name, "done", destination="c2")
+        self.nova.here = self.nova.here[claimed:]
+        began = clock.stamp(ago(seconds))
+        self.carried = {"wave": 1, "wave_began_at": began}
+
+    def test_runs_before_tell_the_pace(self) -> None:
+        self.begun(21, claimed=30)
+        self.evacuate_unclaimed()
+        # Six at thirty in twenty-one seconds.
+        self.assertAlmostEqual(21 * 6 / 30, self.paused[0], delta=0.3)
+
+    def test_pace_of_a_clock_that_is_ahead(self) -> None:
+        self.begun(-60, claimed=30)
+        self.evacuate_unclaimed()
+        # As if all had been claimed since this run began, a second ago.
+        self.assertAlmostEqual(1 * 6 / 30, self.paused[0], delta=0.1)
+
+    def test_what_is_asked_again_tells_no_pace(self) -> None:
+        self.named(20)
+        self.carried = {"wave": 1, "wave_began_at": clock.stamp(ago(21))}
+        for name in self.names:
+            self.record(name, "failed", updated_at=ago(20))
+        self.nova.records = [
+            dataclasses.replace(one, destination="c2")
+            for one in self.nova.records
+        ]
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual((12, 1.5), (pauses[0], self.paused[0]))
+
     def test_pause_ends_when_the_facts_get_old(self) -> None:
         self.named(30)
         self.events[-1] = lambda: self.claim_first(1)
@@ -766,18 +799,32 @@ class WaitForStateTest(EvacuationTestCase):
         self.assertEqual(["migrations", "services"], self.nova.calls)
 
     def test_all_moved_is_done(self) -> None:
+        """Seen without a look at each, which the report takes."""
+        self.nova.here = [facts.instance(id="not-in-the-plan")]
         for name in ("web", "db"):
             self.record(name, "done")
-            self.nova.changed[name] = facts.instance(id=name, host="c4")
         self.assertEqual(
             {"state": "done", "wave": 1, "reason": None}, self.wait()
         )
+        self.assertEqual(["migrations", "instance_ids"], self.nova.calls)
 
     def test_done_on_the_source_is_not_yet(self) -> None:
+        self.nova.here = [facts.instance(id="db")]
         for name in ("web", "db"):
             self.record(name, "done")
-            self.nova.changed[name] = facts.instance(id=name)
-        self.assertTrue(self.wait().is_error())
+        waits = self.wait()
+        self.assertTrue(waits.is_error())
+        self.assertEqual("rr", waits.error["course"])
+        self.assertEqual(["migrations", "instance_ids"], self.nova.calls)
+
+    def test_what_may_have_to_be_started_is_looked_at(self) -> None:
+        self.nova.here = []
+        self.planned(facts.verdict(halted=True, start=1))
+        self.record("web", "done")
+        self.nova.changed["web"] = facts.instance(
+            host="c4", vm_state="stopped"
+        )
+        self.assertEqual("again", self.wait()["state"])
 
     def test_failed_is_asked_again(self) -> None:
         self.record("web", "failed")
@@ -847,7 +894,7 @@ class WaitForStateTest(EvacuationTestCase):
     ) -> None:
         for name in ("web", "db"):
             self.record(name, "done")
-            self.nova.changed[name] = facts.instance(id=name, host="c4")
+        self.nova.here = []
         result = self.wait(state="refused", reason="somebody enabled it")
         self.assertIsNone(result["reason"])
 
@@ -861,6 +908,7 @@ class WaveTest(EvacuationTestCase):
 
     def moved(self, name: str, status: str = "done", **seen: Any) -> None:
         self.record(name, status)
+        self.nova.here = [i for i in self.nova.here if i.id != name]
         self.nova.changed[name] = facts.instance(id=name, host="c4", **seen)
 
     def test_only_what_has_begun_is_asked(self) -> None:

@@ -615,6 +615,37 @@ class WorthALookTest(base.BaseTestCase):
         self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
 
 
+class AllRebuiltTest(base.BaseTestCase):
+    def rebuilt(self, *records: model.Migration, **more: Any) -> bool:
+        verdicts = [facts.verdict(), facts.verdict(instance="db", **more)]
+        return progress.all_rebuilt(verdicts, known(*records), facts.RULES)
+
+    def test_when_all_records_are_done(self) -> None:
+        web = ours("done")
+        self.assertTrue(self.rebuilt(web, ours("done", instance="db")))
+        # nova-compute on the failed host has cleaned up.
+        self.assertTrue(self.rebuilt(web, ours("completed", instance="db")))
+
+    def test_not_before(self) -> None:
+        web = ours("done")
+        self.assertFalse(self.rebuilt(web))
+        for status in ("accepted", "pre-migrating", "failed", "error"):
+            self.assertFalse(self.rebuilt(web, ours(status, instance="db")))
+        earlier = old("done", instance="db")
+        self.assertFalse(self.rebuilt(web, earlier))
+
+    def test_not_if_asked_again_since(self) -> None:
+        again = ours("accepted", id=OUR_ID + 1)
+        db = ours("done", instance="db")
+        self.assertFalse(self.rebuilt(ours("done"), again, db))
+
+    def test_not_if_it_is_to_be_started_or_stopped(self) -> None:
+        records = ours("done"), ours("done", instance="db")
+        self.assertFalse(self.rebuilt(*records, halted=True, start=1))
+        self.assertFalse(self.rebuilt(*records, was="error", stopped=True))
+        self.assertTrue(self.rebuilt(*records, was="stopped", stopped=True))
+
+
 class NeedsALookTest(base.BaseTestCase):
     def look(self, wanted: model.Verdict, *records: model.Migration) -> bool:
         return progress.needs_a_look(wanted, records, facts.RULES)
