@@ -65,6 +65,9 @@ def block(page: str, part: str) -> str:
 
 
 class TestDocuments(test_installation.DocumentTest):
+    #: It gives 66 commands, one after another.
+    TIMEOUT_SCALING_FACTOR = 2
+
     def here(self, text: str) -> str:
         """Only whole words: there is an ID in many names."""
         for name, found in self.names.items():
