@@ -59,6 +59,8 @@ class TestRequests(base.BaseTestCase):
     def test_a_paused_execution_asks_nothing_until_it_goes_on(self) -> None:
         """Nor do retries end when it is paused."""
         cloud, execution = self.two_under_way()
+        # What it still asks must not reach the next test's cloud.
+        self.addCleanup(self.wait_until, lambda: not self.runs_of(execution))
         self.addCleanup(self.set_state, execution, "CANCELLED")
         self.set_state(execution, "PAUSED")
         cloud.clock.advance(90)
