@@ -20,7 +20,7 @@ UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
 #: A look is worth its two requests when there should be room for so many ...
-WORTH_A_LOOK = 6
+WORTH_A_LOOK = 8
 #: ... or after so many seconds, where nothing tells the pace ...
 PAUSE_SECONDS = 1.5
 #: ... and after no fewer than these, if the last look found no room.

@@ -328,7 +328,7 @@ class SlowTest(EvacuationTestCase):
         self.named(40)
         self.events |= {12: self.claim, 24: self.claim, 36: self.claim}
         self.evacuate_unclaimed(0.2)
-        # When twelve more have been asked the claims of six are due.
+        # When twelve more have been asked the claims of eight are due.
         self.assertEqual([1.5], self.paused)
         self.assertEqual(self.names, self.nova.asked)
 
@@ -368,14 +368,14 @@ class SlowTest(EvacuationTestCase):
         self.assertIn("has started again", result["reason"])
 
     def test_pause_follows_from_the_pace(self) -> None:
-        """Six claims are worth the next look."""
+        """Eight claims are worth the next look."""
         self.named(30)
         self.events[-1] = lambda: self.claim_first(4)
         self.events[-2] = self.claim
         pauses, _ = self.evacuate_unclaimed()
         self.assertEqual([12, 16], pauses[:2])
         # After four in 1.5 seconds.
-        self.assertEqual([1.5, 1.5 * 6 / 4], self.paused[:2])
+        self.assertEqual([1.5, 1.5 * 8 / 4], self.paused[:2])
 
     def begun(self, seconds: float, claimed: int) -> None:
         """A run before this one asked for some, so many seconds ago."""
@@ -387,16 +387,16 @@ class SlowTest(EvacuationTestCase):
         self.carried = {"wave": 1, "wave_began_at": began}
 
     def test_runs_before_tell_the_pace(self) -> None:
-        self.begun(21, claimed=30)
+        self.begun(15, claimed=30)
         self.evacuate_unclaimed()
-        # Six at thirty in twenty-one seconds.
-        self.assertAlmostEqual(21 * 6 / 30, self.paused[0], delta=0.3)
+        # Eight at thirty in fifteen seconds.
+        self.assertAlmostEqual(15 * 8 / 30, self.paused[0], delta=0.3)
 
     def test_pace_of_a_clock_that_is_ahead(self) -> None:
         self.begun(-60, claimed=30)
         self.evacuate_unclaimed()
         # As if all had been claimed since this run began, a second ago.
-        self.assertAlmostEqual(1 * 6 / 30, self.paused[0], delta=0.1)
+        self.assertAlmostEqual(1 * 8 / 30, self.paused[0], delta=0.1)
 
     def test_what_is_asked_again_tells_no_pace(self) -> None:
         self.named(20)
@@ -506,8 +506,8 @@ class SlowTest(EvacuationTestCase):
         self.events[12] = lambda: self.claim(hosts=12)
         self.events[60] = lambda: self.claim(hosts=40)
         self.evacuate_unclaimed()
-        # After 60 in 2.25 seconds six would be due in 0.25.
-        self.assertAlmostEqual(0.225, self.paused[2])
+        # After 60 in 2.5 seconds eight would be due in a third of one.
+        self.assertAlmostEqual(1 / 3, self.paused[2])
         self.assertEqual(0.5, self.paused[3])
 
     @ddt.data("PAUSED", "CANCELLED")
