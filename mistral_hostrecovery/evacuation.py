@@ -153,7 +153,7 @@ class Evacuate(action.HostRecoveryAction):
             more = progress.due(scope, later, rules) - due
             return not more and _is_running(call)
 
-        moved = [
+        asked_before = [
             v.instance
             for v in scope
             if v.wave == self.wave
@@ -171,7 +171,7 @@ class Evacuate(action.HostRecoveryAction):
             asks,
             now,
             here,
-            dict.fromkeys(moved, began),
+            dict.fromkeys(asked_before, began),
             limits,
             call.stopwatch,
             lambda then: self._why_stopped(call, then, rules),
