@@ -153,13 +153,10 @@ class Evacuate(action.HostRecoveryAction):
             more = progress.due(scope, later, rules) - due
             return not more and _is_running(call)
 
-        asked_before = [
-            v.instance
-            for v in scope
-            if v.wave == self.wave
-            and facts.ours(v.instance, rules)
-            and steps[v.instance].next is not progress.Next.ASK
-        ]
+        asking = {ask.instance for ask in asks}
+        asked_before = remembering.asked_before(
+            [v for v in scope if v.instance not in asking], facts, rules
+        )
         # Another executor's clock may be ahead.
         began = min(call.stopwatch.at(clock.parse(wave_began_at)), 0.0)
         # What is due already waits until as many as may be have been asked.

@@ -5,7 +5,7 @@
 Pure but for the clock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
@@ -57,6 +57,19 @@ def is_plain(
         and verdict.instance not in known.unclear
         and verdict.instance not in known.refused
     )
+
+
+def asked_before(
+    verdicts: Iterable[model.Verdict],
+    facts: progress.Facts,
+    rules: progress.Rules,
+) -> list[str]:
+    """Return which of the wave that goes on earlier runs have asked for."""
+    return [
+        v.instance
+        for v in verdicts
+        if v.wave == rules.wave and facts.ours(v.instance, rules)
+    ]
 
 
 def learned(
