@@ -59,7 +59,7 @@ class Cloud(Protocol):
     ) -> dict[str, model.Instance]: ...
 
     def migrations(
-        self, host: str, evacuations_only: bool
+        self, host: str, evacuations_only: bool, status: str | None = None
     ) -> list[model.Migration]: ...
 
     def arriving(self, host: str) -> bool: ...
@@ -166,12 +166,17 @@ class NovaCloud:
         return {raw["id"]: nova_facts.instance(raw) for raw in found}
 
     def migrations(
-        self, host: str, evacuations_only: bool
+        self, host: str, evacuations_only: bool, status: str | None = None
     ) -> list[model.Migration]:
-        """Return the migration records that have *host* as their source."""
+        """Return the migration records that have *host* as their source.
+
+        :param status: only those in this one, if any.
+        """
         query: dict[str, Any] = {"source_compute": host}
         if evacuations_only:
             query["migration_type"] = "evacuation"
+        if status is not None:
+            query["status"] = status
         found = self._api.list("/os-migrations", "migrations", query)
         return [nova_facts.migration(raw) for raw in found]
 

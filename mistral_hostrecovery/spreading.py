@@ -91,7 +91,7 @@ def send(
         stopwatch.pause(pause)
         last = now
         try:
-            now = look.take(nova, last.host, stopwatch)
+            now = look.again(nova, last, stopwatch)
         except errors.HostRecoveryError as exc:
             # What this run has sent must not be lost.
             sent.trouble = exc

@@ -90,10 +90,13 @@ class Nova(_Service):
         }
 
     def migrations(
-        self, host: str, evacuations_only: bool
+        self, host: str, evacuations_only: bool, status: str | None = None
     ) -> list[model.Migration]:
-        self._call("migrations")
-        return self.records
+        if status is None:
+            self._call("migrations")
+            return self.records
+        self._call(f"migrations_{status}")
+        return [r for r in self.records if r.status == status]
 
     def services(self) -> list[model.Service]:
         self._call("services")

@@ -212,6 +212,13 @@ class ListTest(CloudTestCase):
         self.connect().migrations("c1", evacuations_only=False)
         asked = query(self.sent("GET", f"{NOVA}/os-migrations")[0])
         self.assertNotIn("migration_type", asked)
+        self.assertNotIn("status", asked)
+
+    def test_moves_in_one_status_only(self) -> None:
+        self.web.get(f"{NOVA}/os-migrations", json={"migrations": []})
+        self.connect().migrations("c1", True, "accepted")
+        asked = query(self.sent("GET", f"{NOVA}/os-migrations")[0])
+        self.assertEqual("accepted", asked["status"])
 
     def test_old_nova_lists_migrations_in_one_page(self) -> None:
         """Before 2.59 the list takes no limit."""
