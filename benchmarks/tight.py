@@ -16,7 +16,8 @@ SENDERS = 16
 #: Between two looks, in seconds.
 LOOK = 0.5
 
-_OVER = ("done", "completed", "failed", "error")
+#: What an evacuation that is under way goes through, in this order.
+_OPEN = ("accepted", "pre-migrating")
 
 
 class Client:
@@ -42,9 +43,9 @@ class Client:
         asked = 0
         total = len(left)
         while True:
-            over = self._over(host) if asked else 0
-            room = total if in_flight is None else in_flight - (asked - over)
-            if over < total:
+            busy = self._under_way(host) if asked else 0
+            room = total if in_flight is None else in_flight - busy
+            if busy or left:
                 now, left = left[: max(room, 0)], left[max(room, 0) :]
                 self._evacuate(now)
                 asked += len(now)
@@ -64,9 +65,18 @@ class Client:
             )
         )
 
-    def _over(self, host: str) -> int:
-        found = self._list("/os-migrations", "migrations", source_compute=host)
-        return sum(one["status"] in _OVER for one in found)
+    def _under_way(self, host: str) -> int:
+        found = {
+            one["id"]
+            for status in _OPEN
+            for one in self._list(
+                "/os-migrations",
+                "migrations",
+                source_compute=host,
+                status=status,
+            )
+        }
+        return len(found)
 
     def _list(self, path: str, key: str, **query: Any) -> list[Any]:
         items: list[Any] = []
