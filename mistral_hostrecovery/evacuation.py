@@ -36,15 +36,20 @@ LOG = logging.getLogger(__name__)
 #: States in which Nova evacuates an instance as it is.
 _EVACUABLE = frozenset({"active", "stopped", "error"})
 
+#: A run that asked until now did so for as long as it might: the next look
+#: would have been too late.
+_SPENT_SECONDS = batch.BEGIN_SECONDS - batch.FACTS_SECONDS
+
 
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
 
-    A run asks for up to 15 seconds, for a few instances at a time. Right
-    before these, Nova is asked again whether the host is still fenced,
-    isolated and ours, and whether an evacuation of an instance is under way:
-    such an instance is not asked. While the recovery is paused none is.
-    Instances that are to start or to stop after they moved do so here too.
+    A run asks for up to 15 seconds, for a few instances at a time, and leaves
+    the rest to the next task. Right before these, Nova is asked again whether
+    the host is still fenced, isolated and ours, and whether an evacuation of
+    an instance is under way: such an instance is not asked. While the recovery
+    is paused none is. Instances that are to start or to stop after they moved
+    do so here too.
 
     An engine that dies may leave a task to be run once more, also one that
     has ended, and what follows it runs twice. Nova takes a second evacuation
@@ -58,9 +63,10 @@ class Evacuate(action.HostRecoveryAction):
     :param evacuated: id of the task that ran this action in the round
         before; null in the first one.
     :param wave: number of the wave that goes on; the first is 1.
-    :returns: object with state "asked", or "refused" and the reason why
-        nothing more may be asked; refused: by instance, why Nova refuses it;
-        settled: false if a request may still show up.
+    :returns: object with state "asked", "more" when the next task is to ask
+        for what is left, or "refused" and the reason why nothing more may be
+        asked; refused: by instance, why Nova refuses it; settled: false if a
+        request may still show up.
     """
 
     def __init__(
@@ -187,8 +193,19 @@ class Evacuate(action.HostRecoveryAction):
         unclear = len(sent.unclear) + sum(
             s.next is progress.Next.UNCLEAR for s in steps.values()
         )
+        trouble = sent.trouble or acted.trouble
+        spent = call.stopwatch.elapsed() >= _SPENT_SECONDS
+        in_order = not (unclear or trouble or beside or deaths.at)
+        if left and sent.accepted and spent and in_order:
+            # Another task begins at once, a retry of this one two seconds
+            # later.
+            return {
+                "state": "more",
+                "settled": True,
+                **turn,
+                **memory.to_dict(),
+            }
         if left or unclear:
-            trouble = sent.trouble or acted.trouble
             doubt = f"; {trouble}" if trouble else ""
             return action.again(
                 f"{left} instances of host {self.host['host']} are still to"

@@ -99,15 +99,19 @@ class TestDoubled(base.BaseTestCase):
         self.addCleanup(patched.stop)
 
     def leave_job(self, name: str, execution: str) -> None:
-        """Leave the job of a task's last run as an engine that died does."""
+        """Leave the job of a task's last run as an engine that died does.
+
+        Of several tasks of this name it is that of the first.
+        """
         # Not before the harness has selected Mistral's back end.
         from mistral import context
         from mistral.db.v2 import api as db_api
         from mistral.engine import policies
 
-        (row,) = self.rows(
+        row, *_ = self.rows(
             "SELECT id, project_id FROM task_executions_v2"
-            " WHERE workflow_execution_id = ? AND name = ?",
+            " WHERE workflow_execution_id = ? AND name = ?"
+            " ORDER BY created_at",
             execution,
             name,
         )
@@ -187,7 +191,24 @@ class TestDoubled(base.BaseTestCase):
         self.double("evacuate", evacuation.Evacuate, 2)
         self.requests_meet()
         # The first run ends before the first instance is recovered.
-        self.recover({"settings": {"spawn": 20.0}})
+        look_fails = {"call": "migrations", "status": 503, "after": 2}
+        self.recover({"settings": {"spawn": 20.0}, "faults": [look_fails]})
+        self.assertGreater(self.runs(), 2)
+
+    def test_next_task_goes_on(self) -> None:
+        self.double("evacuate", evacuation.Evacuate, 2)
+        self.requests_meet()
+        # The first task ends before the second instance is recovered.
+        result = self.recover({"settings": {"spawn": 10.0}})
+        names = self.rows(
+            "SELECT name FROM task_executions_v2"
+            " WHERE workflow_execution_id = ?",
+            result.execution_id,
+        )
+        asking = names.count(("evacuate",))
+        self.assertGreater(asking, 1)
+        self.assertEqual(1, names.count(("wait_for_state",)))
+        self.assertEqual(1, names.count(("report_recovery",)))
 
     def test_evacuated_already(self) -> None:
         self.double("evacuate", waiting.WaitForState)

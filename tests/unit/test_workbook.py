@@ -40,6 +40,7 @@ DOMAINS: dict[str, list[Any]] = {
     "gate": ["planned", "paused", "refused"],
     "dry_run": [True, False],
     "reserved": [[], [{"host": "c9"}]],
+    "asked": ["asked", "more", "refused"],
     "waited": ["again", "done", "refused"],
     "failed": [True, False],
     "report": [
@@ -174,7 +175,10 @@ class WorkbookTest(base.BaseTestCase):
 
     def test_variables_that_are_published_are_declared(self) -> None:
         """Else a branch that is reached without it fails in YAQL."""
-        at_once = {"recover": {"waited", "report"}, "return_host": set()}
+        at_once = {
+            "recover": {"asked", "waited", "report"},
+            "return_host": set(),
+        }
         for name, workflow in workflows().items():
             declared = set(workflow["vars"])
             for task_name, task in workflow["tasks"].items():
@@ -188,7 +192,7 @@ class WorkbookTest(base.BaseTestCase):
 
     def test_variables_that_are_used_are_known(self) -> None:
         for workflow in workflows().values():
-            known = {*workflow["vars"], "waited", "report"}
+            known = {*workflow["vars"], "asked", "waited", "report"}
             for item in workflow["input"]:
                 known |= {item} if isinstance(item, str) else set(item)
             used = re.findall(r"\$\.([a-z_]+)\b(?!\()", str(workflow))
@@ -201,11 +205,11 @@ class WorkbookTest(base.BaseTestCase):
         reading = {
             name
             for name, task in recover.items()
-            for variable in ("waited", "report")
+            for variable in ("asked", "waited", "report")
             if f"$.{variable}" in str(task)
         }
         self.assertEqual(
-            {"wait_for_state", REPORT, "notify_finished"}, reading
+            {"evacuate", "wait_for_state", REPORT, "notify_finished"}, reading
         )
 
     def test_recovery_that_is_not_recovered_fails_it(self) -> None:
