@@ -15,14 +15,16 @@ from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import look
 
-#: So many are asked for that no destination has claimed yet ...
+#: So many are asked for until the first is claimed: all go to one host ...
+FIRST = 4
+#: ... then so many that no destination has claimed yet ...
 UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
 #: A look is worth its two requests when there should be room for so many ...
 WORTH_A_LOOK = 8
 #: ... or after so many seconds, where nothing tells the pace ...
-PAUSE_SECONDS = 1.5
+PAUSE_SECONDS = 1.0
 #: ... and after no fewer than these, if the last look found no room.
 LEAST_PAUSE_SECONDS = 0.5
 
@@ -110,6 +112,8 @@ def send(
 
 def _bound(now: look.Look, baseline: int) -> int:
     """Return how many may be unclaimed, more where Nova spreads well."""
+    if not now.takers(baseline, 1):
+        return FIRST
     bound = UNCLAIMED
     while (more := PER_HOST * now.takers(baseline, bound)) > bound:
         bound = more

@@ -176,6 +176,8 @@ class SlowTest(EvacuationTestCase):
         super().setUp()
         self.watch = standins.Stopwatch(1.0)
         self.named(20)
+        # One that has been claimed already.
+        self.record("first", "done", destination="c2")
         #: What happens when so many have been asked.
         self.events: dict[int, Any] = {}
         self.paused: list[float] = []
@@ -255,7 +257,7 @@ class SlowTest(EvacuationTestCase):
         self.record("somebody", "accepted")
         pauses, result = self.evacuate_unclaimed()
         self.assertEqual([], self.nova.asked)
-        self.assertEqual(9, len(pauses))
+        self.assertEqual(13, len(pauses))
         self.assertIn("20 instances of host c1 are still", str(result.error))
 
     def test_host_that_is_not_fenced_any_more(self) -> None:
@@ -337,9 +339,12 @@ class SlowTest(EvacuationTestCase):
 
     def claim_first(self, many: int) -> None:
         """A destination makes room for the first ones."""
-        self.nova.records[:many] = [
+        unclaimed = [r for r in self.nova.records if r.destination is None]
+        self.nova.records = [
             dataclasses.replace(one, status="pre-migrating", destination="c2")
-            for one in self.nova.records[:many]
+            if one in unclaimed[:many]
+            else one
+            for one in self.nova.records
         ]
 
     def evacuate_unclaimed(
@@ -360,6 +365,20 @@ class SlowTest(EvacuationTestCase):
         result = self.evacuate_slowly(seconds, destination=None)
         return pauses, result
 
+    def test_until_the_first_is_claimed_there_are_fewer(self) -> None:
+        """All that are asked for until then go to one host."""
+        self.nova.records.clear()
+        self.events[-2] = lambda: self.claim_first(1)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([4, 4, 4 + 9], pauses[:3])
+        self.assertEqual([1.0, 1.0], self.paused[:2])
+
+    def test_claims_of_earlier_recoveries_tell_nothing(self) -> None:
+        self.nova.records.clear()
+        self.record("old", "done", id=facts.BASELINE, destination="c2")
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual(4, pauses[0])
+
     def test_few_are_asked_that_no_destination_has_claimed(self) -> None:
         self.events[-1] = self.claim
         pauses, _ = self.evacuate_unclaimed()
@@ -371,7 +390,7 @@ class SlowTest(EvacuationTestCase):
         self.events |= {12: self.claim, 24: self.claim, 36: self.claim}
         self.evacuate_unclaimed(0.2)
         # When twelve more have been asked the claims of eight are due.
-        self.assertEqual([1.5], self.paused)
+        self.assertEqual([1.0], self.paused)
         self.assertEqual(self.names, self.nova.asked)
 
     def test_more_are_asked_where_claims_are_spread(self) -> None:
@@ -399,8 +418,7 @@ class SlowTest(EvacuationTestCase):
 
     def test_what_is_never_claimed_does_not_keep_the_others(self) -> None:
         pauses, _ = self.evacuate_unclaimed()
-        # After 1.5, 3, 4.5 and 6 seconds.
-        self.assertEqual([12, 12, 12, 12], pauses)
+        self.assertEqual([12] * 5, pauses)
         self.assertEqual(self.names, self.nova.asked)
 
     def test_host_returns_while_claims_are_waited_for(self) -> None:
@@ -416,8 +434,8 @@ class SlowTest(EvacuationTestCase):
         self.events[-2] = self.claim
         pauses, _ = self.evacuate_unclaimed()
         self.assertEqual([12, 16], pauses[:2])
-        # After four in 1.5 seconds.
-        self.assertEqual([1.5, 1.5 * 8 / 4], self.paused[:2])
+        # After four in a second.
+        self.assertEqual([1.0, 1.0 * 8 / 4], self.paused[:2])
 
     def begun(self, seconds: float, claimed: int) -> None:
         """A run before this one asked for some, so many seconds ago."""
@@ -450,13 +468,13 @@ class SlowTest(EvacuationTestCase):
             for one in self.nova.records
         ]
         pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual((12, 1.5), (pauses[0], self.paused[0]))
+        self.assertEqual((12, 1.0), (pauses[0], self.paused[0]))
 
     def test_pause_ends_when_the_facts_get_old(self) -> None:
         self.named(30)
         self.events[-1] = lambda: self.claim_first(1)
         self.evacuate_unclaimed()
-        self.assertEqual([1.5, 5.0], self.paused[:2])
+        self.assertEqual([1.0, 5.0], self.paused[:2])
 
     def end(self) -> None:
         """All evacuations that were asked for end."""
@@ -476,9 +494,9 @@ class SlowTest(EvacuationTestCase):
     def test_no_run_waits_for_room_for_ever(self) -> None:
         self.settings = policy.Policy(max_in_flight=7)
         pauses, result = self.evacuate_unclaimed()
-        self.assertEqual([7] * 9, pauses)
+        self.assertEqual([7] * 13, pauses)
         # A pause until 15 s after it began would be for nothing.
-        self.assertEqual(1.0 + 9 * 1.5, self.watch.seconds)
+        self.assertEqual(1.0 + 13 * 1.0, self.watch.seconds)
         self.assertEqual("more", result["state"])
 
     def started_already(self) -> dict[str, Any]:
@@ -548,8 +566,8 @@ class SlowTest(EvacuationTestCase):
         self.events[12] = lambda: self.claim(hosts=12)
         self.events[60] = lambda: self.claim(hosts=40)
         self.evacuate_unclaimed()
-        # After 60 in 2.5 seconds eight would be due in a third of one.
-        self.assertAlmostEqual(1 / 3, self.paused[2])
+        # After 60 in a second and two thirds eight would be due in no time.
+        self.assertAlmostEqual(5 / 3 * 8 / 60, self.paused[2])
         self.assertEqual(0.5, self.paused[3])
 
     @ddt.data("PAUSED", "CANCELLED")
