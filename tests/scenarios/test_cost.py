@@ -64,10 +64,9 @@ class TestCost(base.BaseTestCase):
         self.assertEqual(1, calls.pop("image"))
         self.assertLessEqual(calls.pop("placement"), 5)
         # Before a few are asked: the services, and the evacuations under way.
-        # A run asks for 15 seconds, and pauses for 1.5 where it asks for less
-        # than six.
+        # A run asks for 15 seconds, and pauses for one where it asks for few.
         looks = calls.pop("services")
-        self.assertLessEqual(looks, 10 + 11 * batches + 1000 // 6, calls)
+        self.assertLessEqual(looks, 10 + 16 * batches + 1000 // 6, calls)
         # Exactly 1,000 instances are one page and the proof that it was the
         # last one, wherever all of them are listed. Where many have ended
         # there are three lists of those that have not.
