@@ -57,6 +57,9 @@ class Sent:
     why_stopped: str | None = None
     #: What kept Nova from answering, None if it answered.
     trouble: errors.HostRecoveryError | None = None
+    #: It has been asked for as long as one run may ask, and could be asked
+    #: for more.
+    is_spent: bool = False
 
     @property
     def told(self) -> set[str]:

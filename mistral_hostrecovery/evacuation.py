@@ -36,10 +36,6 @@ LOG = logging.getLogger(__name__)
 #: States in which Nova evacuates an instance as it is.
 _EVACUABLE = frozenset({"active", "stopped", "error"})
 
-#: A run that asked until now did so for as long as it might: the next look
-#: would have been too late.
-_SPENT_SECONDS = batch.BEGIN_SECONDS - batch.FACTS_SECONDS
-
 
 class Evacuate(action.HostRecoveryAction):
     """See to it that each instance of this wave is being evacuated.
@@ -63,7 +59,9 @@ class Evacuate(action.HostRecoveryAction):
     :param evacuated: id of the task that ran this action in the round
         before; null in the first one.
     :param wave: number of the wave that goes on; the first is 1.
-    :returns: object with state "asked", "more" when the next task is to ask
+    :param hand_over: true if another task follows "more"; else this one is
+        run again.
+    :returns: object with state "asked", "more" when another task is to ask
         for what is left, or "refused" and the reason why nothing more may be
         asked; refused: by instance, why Nova refuses it; settled: false if a
         request may still show up.
@@ -76,6 +74,7 @@ class Evacuate(action.HostRecoveryAction):
         isolated_at: str,
         evacuated: str | None = None,
         wave: int = 1,
+        hand_over: bool = False,
     ) -> None:
         super().__init__()
         self.host = host
@@ -83,6 +82,7 @@ class Evacuate(action.HostRecoveryAction):
         self.isolated_at = isolated_at
         self.evacuated = evacuated
         self.wave = wave
+        self.hand_over = hand_over
 
     def _perform(self, call: action.Call) -> Any:
         if call.execution and call.execution.state == "PAUSED":
@@ -194,9 +194,8 @@ class Evacuate(action.HostRecoveryAction):
             s.next is progress.Next.UNCLEAR for s in steps.values()
         )
         trouble = sent.trouble or acted.trouble
-        spent = call.stopwatch.elapsed() >= _SPENT_SECONDS
-        in_order = not (unclear or trouble or beside or deaths.at)
-        if left and sent.accepted and spent and in_order:
+        in_order = not (unclear or trouble or beside)
+        if self.hand_over and left and sent.is_spent and in_order:
             # Another task begins at once, a retry of this one two seconds
             # later.
             return {

@@ -120,9 +120,9 @@ def take(nova: cloud.Cloud, host: str, stopwatch: clock.Stopwatch) -> Look:
 def again(nova: cloud.Cloud, last: Look, stopwatch: clock.Stopwatch) -> Look:
     """Return what Nova says shortly after another look, at less cost to it.
 
-    Where many evacuations have ended, an instance that a list of all of them
-    would tell more about is one for a later run. Those that ended after the
-    last look are taken for done.
+    Where many evacuations have ended, only those that have not are listed, and
+    what says that the failed host is back. One that was under way and is in no
+    list any more is taken for done, until a later run looks at all of them.
 
     :raises errors.HostRecoveryError: Nova does not say.
     """

@@ -75,6 +75,7 @@ def send(
         few = max(bound - now.unclaimed(asked_at), 0)
         free = min(room, few)
         gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
+        ran_dry = bool(gone and sent.accepted and few == bound)
         batch.send(nova, asks[:free], stopwatch, now.at, sent)
         for instance in sent.accepted:
             asked_at.setdefault(instance, stopwatch.elapsed())
@@ -86,9 +87,13 @@ def send(
         if fresh and room <= few and not limits.refills:
             return sent, now
         pause = _pause(now, asked_at, gone, elapsed)
+        if ran_dry:
+            # Nova had nothing left to claim: it may be quicker than that.
+            pause /= 2
         if not free:
             pause = max(pause, LEAST_PAUSE_SECONDS)
         if elapsed + pause >= batch.BEGIN_SECONDS:
+            sent.is_spent = bool(free and sent.accepted)
             return sent, now
         stopwatch.pause(pause)
         last = now

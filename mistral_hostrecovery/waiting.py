@@ -93,7 +93,7 @@ class WaitForState(action.HostRecoveryAction):
             barrier.Situation(
                 self.wave,
                 last,
-                may_ask=earlier["state"] != "refused",
+                may_ask=earlier["state"] == "asked",
                 late=late is not None,
                 wave_late=wave_late,
                 hold=settings.on_wave_failure == "hold",
