@@ -22,6 +22,7 @@ from mistral_hostrecovery import action
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import evacuation
 from mistral_hostrecovery import preparation
+from mistral_hostrecovery import spreading
 from mistral_hostrecovery import waiting
 from tests.scenarios import test_scenarios
 
@@ -198,8 +199,10 @@ class TestDoubled(base.BaseTestCase):
     def test_next_task_goes_on(self) -> None:
         self.double("evacuate", evacuation.Evacuate, 2)
         self.requests_meet()
-        # The first task ends before the second instance is recovered.
-        result = self.recover({"settings": {"spawn": 10.0}})
+        # The next look would come too late for any run.
+        self.patch(spreading, "PAUSE_SECONDS", batch.BEGIN_SECONDS)
+        self.patch(batch, "FACTS_SECONDS", batch.BEGIN_SECONDS)
+        result = self.recover({"settings": {"spawn": 20.0}})
         names = self.rows(
             "SELECT name FROM task_executions_v2"
             " WHERE workflow_execution_id = ?",
