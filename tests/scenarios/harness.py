@@ -121,9 +121,11 @@ class Harness:
             user_domain_id="default",
             project_domain_id="default",
         )
-        return mistral_client.client(
-            mistral_url=self.box.url, session=ksa_session.Session(auth)
-        )
+        session = ksa_session.Session(auth)
+        # Mistral's API closes what was idle for ten seconds, maybe just when
+        # a request is on its way.
+        session.session.headers["Connection"] = "close"
+        return mistral_client.client(mistral_url=self.box.url, session=session)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - it lives as long
     def _register(self, user: str, project: str) -> None:
