@@ -195,16 +195,9 @@ class Evacuate(action.HostRecoveryAction):
         )
         trouble = sent.trouble or acted.trouble
         in_order = not (unclear or trouble or beside)
-        if self.hand_over and left and sent.is_spent and in_order:
-            # Another task begins at once, a retry of this one two seconds
-            # later.
-            return {
-                "state": "more",
-                "settled": True,
-                **turn,
-                **memory.to_dict(),
-            }
-        if left or unclear:
+        # Another task begins at once, a retry of this one two seconds later.
+        more = self.hand_over and left and sent.is_spent and in_order
+        if (left or unclear) and not more:
             doubt = f"; {trouble}" if trouble else ""
             return action.again(
                 f"{left} instances of host {self.host['host']} are still to"
@@ -217,7 +210,7 @@ class Evacuate(action.HostRecoveryAction):
             )
         idle = not (sent.accepted or sent.refused or acts)
         return {
-            "state": "asked",
+            "state": "more" if more else "asked",
             "settled": True,
             **({"idle_at": clock.stamp(clock.now())} if idle else {}),
             **turn,
