@@ -121,6 +121,12 @@ def summarise(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def draw(arguments: argparse.Namespace) -> int:
+    """The chart of docs/images/recovery.svg."""
+    print(summary.drawn(results.read(arguments.results)), end="")
+    return 0
+
+
 def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
@@ -152,9 +158,13 @@ def main() -> int:
             " as Nova has it)",
         )
         one.set_defaults(run=function)
-    one = commands.add_parser("summary", help="print the tables")
-    one.add_argument("results", type=Path, metavar="RESULTS")
-    one.set_defaults(run=summarise)
+    for name, function, words in (
+        ("summary", summarise, "print the tables"),
+        ("chart", draw, "print the chart"),
+    ):
+        one = commands.add_parser(name, help=words)
+        one.add_argument("results", type=Path, metavar="RESULTS")
+        one.set_defaults(run=function)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 

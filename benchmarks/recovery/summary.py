@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the runs amount to, as tables for the documents."""
+"""What the runs amount to, as tables and a chart for the documents."""
 
 from collections.abc import Iterable, Sequence
 import statistics
 import textwrap
 from typing import Any
 
+from benchmarks import bars
+from benchmarks import fit
 from benchmarks.recovery import masakari
 from tests.chaos import results
 
@@ -19,6 +21,7 @@ LIMITS = ("limit", "named")
 #: A lone - would begin a list.
 NONE = "\\-"
 NEVER = "never"
+SHIPPED = "masakari as shipped, computed"
 
 
 def told(known: Sequence[Run]) -> str:
@@ -36,6 +39,11 @@ def told(known: Sequence[Run]) -> str:
         blocks.append(
             f"**{size} instances**: what it costs\n\n"
             f"{results.simple_table([COSTS, *costs(chosen)])}"
+        )
+    if len(sizes) > 2:
+        blocks.append(
+            "**Own CPU as a + b N**\n\n"
+            + results.simple_table([GROWTH, *growth(runs)])
         )
     if kills:
         blocks.append(
@@ -116,6 +124,47 @@ def costs(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     return rows
 
 
+GROWTH = ("tool", "a, seconds", "b, seconds for each instance")
+
+
+def growth(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """A row for each tool that was measured with more than two sizes."""
+    rows = []
+    for tool, made in by_tool(runs):
+        points = [(one["size"], one["cpu"]) for one in made if is_whole(one)]
+        if len({size for size, _ in points}) > 2:
+            a, b = fit.line(points)
+            rows.append((tool, f"{a:.2f}", f"{b:.4f}"))
+    return rows
+
+
+def drawn(known: Sequence[Run]) -> str:
+    """The chart of what each tool takes, compared with the limit.
+
+    What Masakari waits as shipped would make all other bars short.
+    """
+    groups: dict[str, dict[str, bars.Spread]] = {}
+    runs = [one for one in known if one["kind"] == "recovery"]
+    for size in sorted({one["size"] for one in runs}):
+        chosen = [one for one in runs if one["size"] == size]
+        limit = quickest(chosen)
+        rows = groups.setdefault(f"{size} instances", {})
+        for tool, made in by_tool(chosen):
+            ratios = [
+                one["back"][-1] / limit
+                for one in made
+                if limit and is_whole(one)
+            ]
+            if ratios and tool != SHIPPED:
+                middle = statistics.median(ratios)
+                rows[tool] = (min(ratios), middle, max(ratios))
+    return bars.draw(
+        "Until the last instance runs / what the least client needs",
+        groups,
+        "ours",
+    )
+
+
 KILLED = (
     "tool",
     "instances",
@@ -156,7 +205,7 @@ def by_tool(runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
     for one in runs:
         found.setdefault(one["tool"], []).append(one)
         if one["tool"] == "masakari-no-wait":
-            found.setdefault("masakari as shipped, computed", []).append(
+            found.setdefault(SHIPPED, []).append(
                 later(one, masakari.SHIPPED_WAIT)
             )
     return sorted(

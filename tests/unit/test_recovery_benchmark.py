@@ -49,6 +49,9 @@ class TestResults(base.BaseTestCase):
         told = (ROOT / "docs/benchmarks_table.inc").read_text()
         self.assertEqual(told, f"{summary.told(results.read(KEPT))}\n")
 
+        drawn = (ROOT / "docs/images/recovery.svg").read_text()
+        self.assertEqual(drawn, summary.drawn(results.read(KEPT)))
+
     def test_what_is_there_is_not_run_again(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             file = pathlib.Path(directory, "results")
@@ -121,6 +124,33 @@ class TestSummary(base.BaseTestCase):
     def test_nova_s_own_requests_to_keystone_are_left_out(self) -> None:
         ((_, nova, keystone, *_, cloud),) = summary.costs([run()])
         self.assertEqual(("1.0", "0.5", "2.0 s"), (nova, keystone, cloud))
+
+    def test_own_cpu_as_a_line(self) -> None:
+        sizes = (2, 4, 8)
+        runs = [
+            run(size=n, back=[1.0] * n, cpu=1.0 + n / 4) for n in sizes
+        ]
+        less = [run("named", size=n, back=[1.0] * n) for n in sizes[:2]]
+        self.assertEqual(
+            [("limit", "1.00", "0.2500")], summary.growth([*runs, *less])
+        )
+
+    def test_chart_has_a_bar_for_each_tool_and_size(self) -> None:
+        drawn = summary.drawn(
+            [
+                run(),
+                run("ours", back=[1.0, 2.0]),
+                run("ours", back=[1.0, 6.0], round=1),
+                run("masakari-no-wait", back=[1.0, 8.0]),
+                run("limit", size=3, back=[1.0, 2.0, 3.0]),
+                run("ours", size=3),
+            ]
+        )
+        self.assertEqual(4, drawn.count('height="16"'))
+        self.assertEqual(1, drawn.count('class="own"'))
+        self.assertIn(">1.00 (0.50-1.50)<", drawn)
+        self.assertIn(">2.00 (2.00-2.00)<", drawn)
+        self.assertNotIn("computed", drawn)
 
     def test_what_others_used(self) -> None:
         self.assertEqual(10.0, summary.others(run()))
