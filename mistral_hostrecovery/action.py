@@ -113,12 +113,13 @@ class HostRecoveryAction(actions.Action):
             return actions.Result(error=refusal)
         except errors.Refused as exc:
             LOG.warning("%s: %s", name, exc)
-            return _refused(call, str(exc))
+            return self._refused(call, str(exc))
         except errors.Unavailable as exc:
             LOG.warning("%s: %s", name, exc)
             if isinstance(call, Call):
                 if clock.now() >= self._deadline(call):
-                    return _refused(call, f"{exc}; the deadline has passed")
+                    reason = f"{exc}; the deadline has passed"
+                    return self._refused(call, reason)
                 return again(str(exc), exc.retry_after, **call.carried)
             # It does not know what the run before carried, but it did
             # nothing: the next run looks past it.
@@ -129,7 +130,7 @@ class HostRecoveryAction(actions.Action):
             LOG.exception("%s failed unexpectedly", name)
             reason = f"internal error, please report it: {exc!r}"
             if isinstance(call, Call) and clock.now() >= self._deadline(call):
-                return _refused(call, reason)
+                return self._refused(call, reason)
             return actions.Result(error=reason)
 
     def _begin(self, context: Any) -> Call | actions.Result:
@@ -184,16 +185,19 @@ class HostRecoveryAction(actions.Action):
             return clock.parse(host["deadline"])
         return clock.later(call.started_at, _PATIENCE)
 
+    def _handed_on(self, call: Call) -> Mapping[str, Any]:
+        """Return what must not be lost when a step ends in a refusal."""
+        return call.carried
+
     def _perform(self, call: Call) -> Any:
         raise NotImplementedError
 
-
-def _refused(
-    call: Call | actions.Result | None, reason: str
-) -> dict[str, Any]:
-    """Return the result that ends a step, with what earlier runs know."""
-    carried = call.carried if isinstance(call, Call) else {}
-    return {**carried, "state": "refused", "reason": reason}
+    def _refused(
+        self, call: Call | actions.Result | None, reason: str
+    ) -> dict[str, Any]:
+        """Return the result that ends a step, with what earlier runs know."""
+        known = self._handed_on(call) if isinstance(call, Call) else {}
+        return {**known, "state": "refused", "reason": reason}
 
 
 def again(

@@ -217,6 +217,15 @@ class Evacuate(action.HostRecoveryAction):
             **memory.to_dict(),
         }
 
+    def _handed_on(self, call: action.Call) -> Mapping[str, Any]:
+        """Return also what the task before knows: the report asks this one."""
+        try:
+            earlier = observation.result(call, self.evacuated)
+        except errors.HostRecoveryError as exc:
+            LOG.warning("%s", exc)
+            return call.carried
+        return {"refused": earlier.get("refused", {}), **call.carried}
+
     def _beside(self, call: action.Call) -> list[str] | actions.Result:
         """Return the unfinished tasks beside this one, or that it waits."""
         # Past the deadline none of them asks.

@@ -3,6 +3,7 @@
 
 import dataclasses
 from typing import Any
+from unittest import mock
 
 import ddt
 import fixtures
@@ -166,6 +167,25 @@ class EvacuateTest(EvacuationTestCase):
         self.nova.asked.clear()
         self.evacuate(evacuated="round-1")
         self.assertNotIn("web", self.nova.asked)
+
+    def test_refusal_of_a_task_keeps_what_the_one_before_knows(self) -> None:
+        self.results["round-1"] = {"state": "more", "refused": {"web": "no"}}
+        self.nova.fails["instance_ids"] = errors.Refused("no right")
+        made = evacuation.Evacuate(self.confirmed, "plan", "", "round-1")
+        begun = mock.patch.object(
+            evacuation.Evacuate, "_begin", return_value=self.call(wave=1)
+        )
+        with begun, self.connected():
+            result = made.run(None)
+        self.assertEqual(
+            {
+                "state": "refused",
+                "reason": "no right",
+                "refused": {"web": "no"},
+                "wave": 1,
+            },
+            result,
+        )
 
 
 @ddt.ddt

@@ -127,9 +127,7 @@ class TestSummary(base.BaseTestCase):
 
     def test_own_cpu_as_a_line(self) -> None:
         sizes = (2, 4, 8)
-        runs = [
-            run(size=n, back=[1.0] * n, cpu=1.0 + n / 4) for n in sizes
-        ]
+        runs = [run(size=n, back=[1.0] * n, cpu=1.0 + n / 4) for n in sizes]
         less = [run("named", size=n, back=[1.0] * n) for n in sizes[:2]]
         self.assertEqual(
             [("limit", "1.00", "0.2500")], summary.growth([*runs, *less])
