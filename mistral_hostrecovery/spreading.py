@@ -21,9 +21,15 @@ FIRST = 4
 UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
-#: A look is worth its two requests when there should be room for so many ...
+#: Where few hosts share them, no more of those left than this part: the last
+#: ones all go to the host that has fewest, and the others have nothing to do.
+LAST_PART = 2
+#: A look is worth its two requests when there should be room for so many, or
+#: for three quarters of what may be unclaimed ...
 WORTH_A_LOOK = 8
-#: ... or after so many seconds, where nothing tells the pace ...
+#: ... or after so many seconds, while fewer claims than that tell the pace ...
+UNSURE_SECONDS = 2.0
+#: ... or after so many, where nothing tells it ...
 PAUSE_SECONDS = 1.0
 #: ... and after no fewer than these, if the last look found no room.
 LEAST_PAUSE_SECONDS = 0.5
@@ -71,7 +77,7 @@ def send(
     asked_at = dict(before)
     while True:
         room = now.room(here, limits.under_way)
-        bound = _bound(now, limits.baseline)
+        bound = _bound(now, limits.baseline, len(asks))
         few = max(bound - now.unclaimed(asked_at), 0)
         free = min(room, few)
         gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
@@ -86,7 +92,8 @@ def send(
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
-        pause = _pause(now, asked_at, gone, elapsed)
+        worth = min(WORTH_A_LOOK, bound * 3 // 4)
+        pause = _pause(now, asked_at, gone, worth, elapsed)
         if ran_dry:
             # Nova had nothing left to claim: it may be quicker than that.
             pause /= 2
@@ -115,28 +122,40 @@ def send(
         ]
 
 
-def _bound(now: look.Look, baseline: int) -> int:
-    """Return how many may be unclaimed, more where Nova spreads well."""
+def _bound(now: look.Look, baseline: int, left: int) -> int:
+    """Return how many may be unclaimed, more where Nova spreads well.
+
+    :param left: how many are still to be asked.
+    """
     if not now.takers(baseline, 1):
         return FIRST
     bound = UNCLAIMED
     while (more := PER_HOST * now.takers(baseline, bound)) > bound:
         bound = more
+    if bound == UNCLAIMED:
+        return max(min(bound, left // LAST_PART), FIRST)
     return bound
 
 
 def _pause(
-    now: look.Look, asked_at: Mapping[str, float], gone: int, elapsed: float
+    now: look.Look,
+    asked_at: Mapping[str, float],
+    gone: int,
+    worth: int,
+    elapsed: float,
 ) -> float:
     """Return the seconds until the next look is worth it.
 
     :param gone: how many of those asked before this look do not keep others
         from being asked any more.
+    :param worth: how many of them a look is worth.
     :param elapsed: seconds since the run of the action began.
     """
     seconds = PAUSE_SECONDS
     if gone:
         took = now.at - min(asked_at.values())
-        seconds = now.at + took * WORTH_A_LOOK / gone - elapsed
+        seconds = now.at + took * worth / gone - elapsed
+        if gone < WORTH_A_LOOK:
+            seconds = min(seconds, now.at + UNSURE_SECONDS - elapsed)
     # However slowly it goes, a look is taken when this one is too old to ask.
     return max(min(seconds, now.at + batch.FACTS_SECONDS - elapsed), 0.0)

@@ -14,6 +14,7 @@ from mistral_hostrecovery import cloud
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import evacuation
 from mistral_hostrecovery import policy
+from mistral_hostrecovery import spreading
 from mistral_hostrecovery import waiting
 from tests.unit import facts
 from tests.unit import runs
@@ -194,6 +195,8 @@ class SlowTest(EvacuationTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # What is different about the last ones has tests of its own.
+        self.last_part(1)
         self.watch = standins.Stopwatch(1.0)
         self.named(20)
         # One that has been claimed already.
@@ -203,6 +206,9 @@ class SlowTest(EvacuationTestCase):
         self.paused: list[float] = []
         self.carried: dict[str, Any] = {}
         self.hand_over = True
+
+    def last_part(self, part: int) -> None:
+        self.useFixture(fixtures.MockPatchObject(spreading, "LAST_PART", part))
 
     def named(self, many: int) -> None:
         self.names = [f"vm{n:02}" for n in range(many)]
@@ -502,11 +508,39 @@ class SlowTest(EvacuationTestCase):
         pauses, _ = self.evacuate_unclaimed()
         self.assertEqual((12, 1.0), (pauses[0], self.paused[0]))
 
-    def test_pause_ends_when_the_facts_get_old(self) -> None:
+    def test_few_claims_tell_little_about_the_pace(self) -> None:
         self.named(30)
         self.events[-1] = lambda: self.claim_first(1)
         self.evacuate_unclaimed()
-        self.assertEqual([1.0, 5.0], self.paused[:2])
+        self.assertEqual([1.0, 2.0], self.paused[:2])
+
+    def test_pause_ends_when_the_facts_get_old(self) -> None:
+        self.begun(60, claimed=8)
+        self.evacuate_unclaimed()
+        self.assertEqual(5.0, self.paused[0])
+
+    def test_last_ones_are_asked_for_bit_by_bit(self) -> None:
+        """So many of them may all go to the host that has fewest."""
+        self.last_part(2)
+        self.events |= {-n: self.claim for n in range(1, 5)}
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([10, 15, 19], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_pause_between_the_last_ones(self) -> None:
+        """Three quarters of what may be unclaimed are worth a look."""
+        self.last_part(2)
+        self.begun(20, claimed=40)
+        self.evacuate_unclaimed()
+        # Of the 20 that are left ten may be; forty were in twenty seconds.
+        self.assertAlmostEqual(20 * 7 / 40, self.paused[0], delta=0.3)
+
+    def test_last_ones_where_nova_spreads_well(self) -> None:
+        self.last_part(2)
+        self.named(40)
+        self.events[12] = lambda: self.claim(hosts=5)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([12, 12 + 4 * 5], pauses[:2])
 
     def end(self) -> None:
         """All evacuations that were asked for end."""
