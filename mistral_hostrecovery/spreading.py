@@ -21,8 +21,9 @@ FIRST = 4
 UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
-#: Where few hosts share them, no more of those left than this part: the last
-#: ones all go to the host that has fewest, and the others have nothing to do.
+#: ... but where few hosts share them no more than what is left divided by
+#: this: the last ones all go to the host that has fewest, and the others have
+#: nothing to do meanwhile.
 LAST_PART = 2
 #: A look is worth its two requests when there should be room for so many, or
 #: for three quarters of what may be unclaimed ...
