@@ -21,7 +21,7 @@ FIRST = 4
 UNCLAIMED = 12
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
-#: ... but where few hosts share them no more than what is left divided by
+#: ... but once few hosts share that many no more than what is left divided by
 #: this: the last ones all go to the host that has fewest, and the others have
 #: nothing to do meanwhile.
 LAST_PART = 2
@@ -78,7 +78,9 @@ def send(
     asked_at = dict(before)
     while True:
         room = now.room(here, limits.under_way)
-        bound = _bound(now, limits.baseline, len(asks))
+        bound = _bound(now, limits.baseline)
+        if bound == UNCLAIMED and len(asked_at) >= UNCLAIMED:
+            bound = max(min(bound, len(asks) // LAST_PART), FIRST)
         few = max(bound - now.unclaimed(asked_at), 0)
         free = min(room, few)
         gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
@@ -123,18 +125,13 @@ def send(
         ]
 
 
-def _bound(now: look.Look, baseline: int, left: int) -> int:
-    """Return how many may be unclaimed, more where Nova spreads well.
-
-    :param left: how many are still to be asked.
-    """
+def _bound(now: look.Look, baseline: int) -> int:
+    """Return how many may be unclaimed, more where Nova spreads well."""
     if not now.takers(baseline, 1):
         return FIRST
     bound = UNCLAIMED
     while (more := PER_HOST * now.takers(baseline, bound)) > bound:
         bound = more
-    if bound == UNCLAIMED:
-        return max(min(bound, left // LAST_PART), FIRST)
     return bound
 
 

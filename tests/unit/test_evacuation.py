@@ -522,9 +522,20 @@ class SlowTest(EvacuationTestCase):
     def test_last_ones_are_asked_for_bit_by_bit(self) -> None:
         """So many of them may all go to the host that has fewest."""
         self.last_part(2)
+        self.named(30)
         self.events |= {-n: self.claim for n in range(1, 5)}
         pauses, _ = self.evacuate_unclaimed()
-        self.assertEqual([10, 15, 19], pauses)
+        self.assertEqual([12, 12 + 9, 21 + 4, 25 + 4], pauses)
+        self.assertEqual(self.names, self.nova.asked)
+
+    def test_a_few_instances_have_no_last_ones(self) -> None:
+        """A look would take as long as it saves."""
+        self.last_part(2)
+        self.named(13)
+        self.nova.records.clear()
+        self.events[-1] = lambda: self.claim_first(4)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([4], pauses)
         self.assertEqual(self.names, self.nova.asked)
 
     def test_pause_between_the_last_ones(self) -> None:
