@@ -95,8 +95,13 @@ def send(
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
-        worth = min(WORTH_A_LOOK, bound * 3 // 4)
+        worth, at_most = WORTH_A_LOOK, batch.FACTS_SECONDS
+        if few <= room:
+            worth = min(worth, bound * 3 // 4)
+            at_most = UNSURE_SECONDS if 0 < gone < WORTH_A_LOOK else at_most
         pause = _pause(now, asked_at, gone, worth, elapsed)
+        # However slowly it goes, a look is taken when this one is too old.
+        pause = max(min(pause, now.at + at_most - elapsed), 0.0)
         if ran_dry:
             # Nova had nothing left to claim: it may be quicker than that.
             pause /= 2
@@ -142,18 +147,14 @@ def _pause(
     worth: int,
     elapsed: float,
 ) -> float:
-    """Return the seconds until the next look is worth it.
+    """Return the seconds until the next look is worth it, at this pace.
 
     :param gone: how many of those asked before this look do not keep others
         from being asked any more.
     :param worth: how many of them a look is worth.
     :param elapsed: seconds since the run of the action began.
     """
-    seconds = PAUSE_SECONDS
-    if gone:
-        took = now.at - min(asked_at.values())
-        seconds = now.at + took * worth / gone - elapsed
-        if gone < WORTH_A_LOOK:
-            seconds = min(seconds, now.at + UNSURE_SECONDS - elapsed)
-    # However slowly it goes, a look is taken when this one is too old to ask.
-    return max(min(seconds, now.at + batch.FACTS_SECONDS - elapsed), 0.0)
+    if not gone:
+        return PAUSE_SECONDS
+    took = now.at - min(asked_at.values())
+    return now.at + took * worth / gone - elapsed

@@ -568,6 +568,20 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual([7, 14], pauses)
         self.assertEqual(self.names, self.nova.asked)
 
+    def test_those_that_end_are_waited_for_longer(self) -> None:
+        """More than a few of them are worth a look, or old facts are."""
+        self.settings = policy.Policy(max_in_flight=7)
+
+        def end_first() -> None:
+            one = self.nova.records[1]
+            self.nova.records[1] = dataclasses.replace(
+                one, status="done", destination="c2"
+            )
+
+        self.events[-1] = end_first
+        self.evacuate_unclaimed()
+        self.assertEqual([1.0, 5.0], self.paused[:2])
+
     def test_no_run_waits_for_room_for_ever(self) -> None:
         self.settings = policy.Policy(max_in_flight=7)
         pauses, result = self.evacuate_unclaimed()
