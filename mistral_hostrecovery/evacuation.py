@@ -161,10 +161,10 @@ class Evacuate(action.HostRecoveryAction):
 
         asking = {ask.instance for ask in asks}
         asked_before = remembering.asked_before(
-            [v for v in scope if v.instance not in asking], facts, rules
+            [v.instance for v in scope if v.instance not in asking],
+            facts,
+            rules,
         )
-        # Another executor's clock may be ahead.
-        began = min(call.stopwatch.at(clock.parse(wave_began_at)), 0.0)
         # What is due already waits until as many as may be have been asked.
         limits = spreading.Limits(
             settings.max_in_flight, rules.baseline, refills=not due
@@ -174,7 +174,7 @@ class Evacuate(action.HostRecoveryAction):
             asks,
             now,
             here,
-            dict.fromkeys(asked_before, began),
+            spreading.recent(asked_before, call.stopwatch),
             limits,
             call.stopwatch,
             lambda then: self._why_stopped(call, then, rules),

@@ -11,9 +11,6 @@ from mistral_hostrecovery import fencing
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
 
-#: A destination that has not made room by now may never do so.
-CLAIM_SECONDS = 5.0
-
 #: Where more evacuations than this have ended, these are not listed again.
 ENDED = 200
 
@@ -54,14 +51,15 @@ class Look:
         lost = self.facts.lost_hosts
         return any(progress.under_way(r, lost) for r in self.of(instance)[:1])
 
-    def unclaimed(self, asked: Mapping[str, float]) -> int:
+    def unclaimed(self, asked: Mapping[str, float], seconds: float) -> int:
         """Return how many evacuations no destination has made room for yet.
 
         :param asked: when each was asked for, in seconds since the run of the
             action began.
+        :param seconds: what was asked for earlier than that does not count.
         """
         return sum(
-            self.at - at < CLAIM_SECONDS
+            self.at - at < seconds
             and any(_is_unclaimed(r) for r in self.of(instance)[:1])
             for instance, at in asked.items()
         )

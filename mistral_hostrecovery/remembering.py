@@ -6,6 +6,7 @@ Pure but for the clock.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+import datetime
 
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
@@ -60,16 +61,14 @@ def is_plain(
 
 
 def asked_before(
-    verdicts: Iterable[model.Verdict],
-    facts: progress.Facts,
-    rules: progress.Rules,
-) -> list[str]:
-    """Return which of the wave that goes on earlier runs have asked for."""
-    return [
-        v.instance
-        for v in verdicts
-        if v.wave == rules.wave and facts.ours(v.instance, rules)
-    ]
+    instances: Iterable[str], facts: progress.Facts, rules: progress.Rules
+) -> dict[str, datetime.datetime]:
+    """Return which of them earlier runs asked for last, and Nova's time."""
+    return {
+        instance: ours[0].created_at
+        for instance in instances
+        if (ours := facts.ours(instance, rules))
+    }
 
 
 def learned(

@@ -8,6 +8,7 @@ asked for before that go to the same host, which takes one after another.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
+import datetime
 
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
@@ -26,7 +27,7 @@ PER_HOST = 4
 #: nothing to do meanwhile.
 LAST_PART = 2
 #: A look is worth its two requests when there should be room for so many, or
-#: for three quarters of what may be unclaimed ...
+#: for three quarters of what may be unclaimed or under way ...
 WORTH_A_LOOK = 8
 #: ... or after so many seconds, while fewer claims than that tell the pace ...
 UNSURE_SECONDS = 2.0
@@ -34,6 +35,15 @@ UNSURE_SECONDS = 2.0
 PAUSE_SECONDS = 1.0
 #: ... and after no fewer than these, if the last look found no room.
 LEAST_PAUSE_SECONDS = 0.5
+#: It takes so long at least until the next task takes its first look.
+HAND_OVER_SECONDS = 1.0
+
+#: A destination that has not made room after so long may never do so ...
+CLAIM_SECONDS = 5.0
+#: ... unless Nova is slow: then it is waited for so long at most.
+MOST_CLAIM_SECONDS = 15.0
+#: What was asked for earlier than this before a run says nothing about it.
+RECENT_SECONDS = 300.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,8 +76,8 @@ def send(
 
     :param now: what the asks follow from; nothing in it stops them.
     :param here: the instances on the failed host.
-    :param before: those that earlier runs have asked for, and since when at
-        most, in seconds after this run began. They tell the pace.
+    :param before: those that earlier runs have asked for, and when, in seconds
+        after this run began; see :func:`recent`.
     :param stopwatch: of this run of the action.
     :param why_stopped: why nothing more may be asked by a later look, None if
         it may.
@@ -79,9 +89,10 @@ def send(
     while True:
         room = now.room(here, limits.under_way)
         bound = _bound(now, limits.baseline)
+        patience = _patience(now, asked_at, bound)
         if bound == UNCLAIMED and len(asked_at) >= UNCLAIMED:
             bound = max(min(bound, len(asks) // LAST_PART), FIRST)
-        few = max(bound - now.unclaimed(asked_at), 0)
+        few = max(bound - now.unclaimed(asked_at, patience), 0)
         free = min(room, few)
         gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
         ran_dry = bool(gone and sent.accepted and few == bound)
@@ -95,10 +106,11 @@ def send(
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
-        worth, at_most = WORTH_A_LOOK, batch.FACTS_SECONDS
+        most, at_most = limits.under_way, batch.FACTS_SECONDS
         if few <= room:
-            worth = min(worth, bound * 3 // 4)
+            most = bound
             at_most = UNSURE_SECONDS if 0 < gone < WORTH_A_LOOK else at_most
+        worth = max(min(WORTH_A_LOOK, most * 3 // 4), 1)
         pause = _pause(now, asked_at, gone, worth, elapsed)
         # However slowly it goes, a look is taken when this one is too old.
         pause = max(min(pause, now.at + at_most - elapsed), 0.0)
@@ -109,6 +121,11 @@ def send(
             pause = max(pause, LEAST_PAUSE_SECONDS)
         if elapsed + pause >= batch.BEGIN_SECONDS:
             sent.is_spent = bool(free and sent.accepted)
+            if sent.is_spent and limits.refills:
+                # Else the next task would look before it is worth it.
+                left = batch.BEGIN_SECONDS - elapsed
+                pause = min(pause - HAND_OVER_SECONDS, left)
+                stopwatch.pause(max(pause, 0.0))
             return sent, now
         stopwatch.pause(pause)
         last = now
@@ -130,6 +147,28 @@ def send(
         ]
 
 
+def recent(
+    created_at: Mapping[str, datetime.datetime], stopwatch: clock.Stopwatch
+) -> dict[str, float]:
+    """Return what earlier runs have asked for lately: it tells the pace.
+
+    If Nova's clock is ahead, some seem to come after this run began: these do
+    not count, for nobody knows how long they have been waiting.
+
+    :param created_at: when Nova made their records, by its clock.
+    :returns: when that was, in seconds after this run began.
+    """
+    asked_at = {
+        instance: stopwatch.at(moment)
+        for instance, moment in created_at.items()
+    }
+    return {
+        instance: at
+        for instance, at in asked_at.items()
+        if -RECENT_SECONDS <= at <= 0
+    }
+
+
 def _bound(now: look.Look, baseline: int) -> int:
     """Return how many may be unclaimed, more where Nova spreads well."""
     if not now.takers(baseline, 1):
@@ -138,6 +177,23 @@ def _bound(now: look.Look, baseline: int) -> int:
     while (more := PER_HOST * now.takers(baseline, bound)) > bound:
         bound = more
     return bound
+
+
+def _patience(
+    now: look.Look, asked_at: Mapping[str, float], bound: int
+) -> float:
+    """Return after how many seconds one that is unclaimed does not count.
+
+    That is when, at this pace, all those before it should have been claimed.
+
+    :param bound: so many may be unclaimed.
+    """
+    claimed = now.claimed(asked_at)
+    if not claimed:
+        return CLAIM_SECONDS
+    took = now.at - min(asked_at.values())
+    queue = took * bound / claimed
+    return min(max(queue, CLAIM_SECONDS), MOST_CLAIM_SECONDS)
 
 
 def _pause(

@@ -89,7 +89,7 @@ class AgainTest(runs.RunTestCase):
         asked = {"web": 0.0, "db": 0.0}
         self.assertEqual(2, second.ended(asked))
         self.assertEqual(2, second.claimed(asked))
-        self.assertEqual(0, second.unclaimed(asked))
+        self.assertEqual(0, second.unclaimed(asked, 60.0))
 
     def test_what_is_not_understood_stays_under_way(self) -> None:
         self.record("web", "reticulating")
