@@ -31,9 +31,9 @@ LAST_PART = 2
 WORTH_A_LOOK = 8
 #: ... or after so many seconds, while fewer claims than that tell the pace ...
 UNSURE_SECONDS = 2.0
-#: ... or after so many, where nothing tells it ...
-PAUSE_SECONDS = 1.0
-#: ... and after no fewer than these, if the last look found no room.
+#: ... or, where nothing tells it, after this part of the time so far ...
+QUIET_PART = 0.25
+#: ... but after no fewer than these, there and if the last look found no room.
 LEAST_PAUSE_SECONDS = 0.5
 #: It takes so long at least until the next task takes its first look.
 HAND_OVER_SECONDS = 1.0
@@ -210,7 +210,7 @@ def _pause(
     :param worth: how many of them a look is worth.
     :param elapsed: seconds since the run of the action began.
     """
+    took = now.at - min(asked_at.values(), default=0.0)
     if not gone:
-        return PAUSE_SECONDS
-    took = now.at - min(asked_at.values())
+        return max(took * QUIET_PART, LEAST_PAUSE_SECONDS)
     return now.at + took * worth / gone - elapsed

@@ -200,7 +200,8 @@ class TestDoubled(base.BaseTestCase):
         self.double("evacuate", evacuation.Evacuate, 2)
         self.requests_meet()
         # The next look would come too late for any run.
-        self.patch(spreading, "PAUSE_SECONDS", batch.BEGIN_SECONDS)
+        self.patch(spreading, "LEAST_PAUSE_SECONDS", batch.BEGIN_SECONDS)
+        self.patch(spreading, "HAND_OVER_SECONDS", batch.BEGIN_SECONDS)
         self.patch(batch, "FACTS_SECONDS", batch.BEGIN_SECONDS)
         result = self.recover({"settings": {"spawn": 20.0}})
         names = self.rows(
