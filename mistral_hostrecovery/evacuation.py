@@ -165,16 +165,24 @@ class Evacuate(action.HostRecoveryAction):
             facts,
             rules,
         )
+        unclear = sum(s.next is progress.Next.UNCLEAR for s in steps.values())
+        # Another task begins at once, a retry of this one two seconds later.
+        hands_over = self.hand_over and not (unclear or beside)
         # What is due already waits until as many as may be have been asked.
         limits = spreading.Limits(
-            settings.max_in_flight, rules.baseline, refills=not due
+            settings.max_in_flight,
+            rules.baseline,
+            refills=not due,
+            hands_over=hands_over and not due,
         )
         sent, now = spreading.send(
             nova,
             asks,
             now,
             here,
-            spreading.recent(asked_before, call.stopwatch),
+            spreading.recent(
+                asked_before, clock.parse(wave_began_at), call.stopwatch
+            ),
             limits,
             call.stopwatch,
             lambda then: self._why_stopped(call, then, rules),
@@ -190,13 +198,10 @@ class Evacuate(action.HostRecoveryAction):
 
         left = len(asks) - len(sent.accepted) - len(sent.refused)
         left += len(acts) - len(acted.accepted) - len(acted.refused)
-        unclear = len(sent.unclear) + sum(
-            s.next is progress.Next.UNCLEAR for s in steps.values()
-        )
+        unclear += len(sent.unclear)
         trouble = sent.trouble or acted.trouble
-        in_order = not (unclear or trouble or beside)
-        # Another task begins at once, a retry of this one two seconds later.
-        more = self.hand_over and left and sent.is_spent and in_order
+        in_order = not (unclear or trouble)
+        more = hands_over and left and sent.is_spent and in_order
         if (left or unclear) and not more:
             doubt = f"; {trouble}" if trouble else ""
             return action.again(

@@ -56,6 +56,8 @@ class Limits:
     baseline: int
     #: When so many are under way, more are asked for as these end.
     refills: bool
+    #: Another task goes on as soon as this run has asked for long enough.
+    hands_over: bool
 
 
 def send(
@@ -121,8 +123,8 @@ def send(
             pause = max(pause, LEAST_PAUSE_SECONDS)
         if elapsed + pause >= batch.BEGIN_SECONDS:
             sent.is_spent = bool(free and sent.accepted)
-            if sent.is_spent and limits.refills:
-                # Else the next task would look before it is worth it.
+            if sent.is_spent and limits.hands_over:
+                # Else that task would look before it is worth it.
                 left = batch.BEGIN_SECONDS - elapsed
                 pause = min(pause - HAND_OVER_SECONDS, left)
                 stopwatch.pause(max(pause, 0.0))
@@ -148,7 +150,9 @@ def send(
 
 
 def recent(
-    created_at: Mapping[str, datetime.datetime], stopwatch: clock.Stopwatch
+    created_at: Mapping[str, datetime.datetime],
+    began_at: datetime.datetime,
+    stopwatch: clock.Stopwatch,
 ) -> dict[str, float]:
     """Return what earlier runs have asked for lately: it tells the pace.
 
@@ -156,8 +160,11 @@ def recent(
     not count, for nobody knows how long they have been waiting.
 
     :param created_at: when Nova made their records, by its clock.
+    :param began_at: when this wave began: of what was asked for before only
+        that matters which may be unclaimed.
     :returns: when that was, in seconds after this run began.
     """
+    earliest = stopwatch.at(began_at) - MOST_CLAIM_SECONDS
     asked_at = {
         instance: stopwatch.at(moment)
         for instance, moment in created_at.items()
@@ -165,7 +172,7 @@ def recent(
     return {
         instance: at
         for instance, at in asked_at.items()
-        if -RECENT_SECONDS <= at <= 0
+        if max(earliest, -RECENT_SECONDS) <= at <= 0
     }
 
 

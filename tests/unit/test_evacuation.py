@@ -497,6 +497,8 @@ class SlowTest(EvacuationTestCase):
             at = ago(seconds)
             self.record(name, "done", destination="c2", created_at=at)
         self.nova.here = self.nova.here[claimed:]
+        began = clock.stamp(ago(seconds))
+        self.carried = {"wave": 1, "wave_began_at": began}
 
     def test_runs_before_tell_the_pace(self) -> None:
         self.begun(15, claimed=30)
@@ -514,7 +516,7 @@ class SlowTest(EvacuationTestCase):
     def test_what_is_asked_again_tells_no_pace(self) -> None:
         self.named(20)
         for name in self.names:
-            self.record(name, "failed", updated_at=ago(20))
+            self.record(name, "failed", created_at=ago(21), updated_at=ago(20))
         self.nova.records = [
             dataclasses.replace(one, destination="c2")
             for one in self.nova.records
@@ -576,17 +578,36 @@ class SlowTest(EvacuationTestCase):
         pauses, _ = self.evacuate_unclaimed(wave=2)
         self.assertEqual(11, pauses[0])
 
-    def test_next_task_begins_when_a_look_is_worth_it(self) -> None:
-        """Less the second that it takes to begin."""
-        self.begun(35, claimed=60)
+    def test_what_an_earlier_wave_asked_tells_no_pace(self) -> None:
+        self.begun(60, claimed=12)
+        self.planned(
+            *(facts.verdict(instance=n, wave=1) for n in self.names[:12]),
+            *(facts.verdict(instance=n, wave=2) for n in self.names[12:]),
+        )
+        self.last_part(2)
+        pauses, _ = self.evacuate_unclaimed(wave=2)
+        self.assertEqual((12, 0.5), (pauses[0], self.paused[0]))
+
+    def go_on_from_the_run_before(self) -> Any:
+        self.begun(36, claimed=60)
         self.named(100)
         self.nova.here = self.nova.here[60:]
         for number in (-1, -2):
             self.events[number] = lambda: self.claim_first(8)
-        pauses, result = self.evacuate_unclaimed()
-        self.assertEqual([12, 20, 28], pauses)
+        return self.evacuate_unclaimed()[1]
+
+    def test_retry_is_not_waited_for(self) -> None:
+        """It comes two seconds later."""
+        self.hand_over = False
+        result = self.go_on_from_the_run_before()
+        self.assertEqual(2, len(self.paused))
+        self.assertTrue(result.is_error())
+
+    def test_next_task_begins_when_a_look_is_worth_it(self) -> None:
+        """Less the second that it takes to begin."""
+        result = self.go_on_from_the_run_before()
         first, second, last = self.paused
-        self.assertAlmostEqual(35 * 8 / 60, first, delta=0.3)
+        self.assertAlmostEqual(36 * 8 / 60, first, delta=0.3)
         self.assertAlmostEqual(second - 1.0, last, delta=0.3)
         self.assertLess(self.watch.seconds, batch.BEGIN_SECONDS)
         self.assertEqual("more", result["state"])
