@@ -48,7 +48,7 @@ RECENT_SECONDS = 300.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How many evacuations there may be at once."""
+    """How many evacuations there may be at once, and who asks for more."""
 
     #: So many may be under way.
     under_way: int
@@ -108,11 +108,11 @@ def send(
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
-        most, at_most = limits.under_way, batch.FACTS_SECONDS
+        allowed, at_most = limits.under_way, batch.FACTS_SECONDS
         if few <= room:
-            most = bound
+            allowed = bound
             at_most = UNSURE_SECONDS if 0 < gone < WORTH_A_LOOK else at_most
-        worth = max(min(WORTH_A_LOOK, most * 3 // 4), 1)
+        worth = max(min(WORTH_A_LOOK, allowed * 3 // 4), 1)
         pause = _pause(now, asked_at, gone, worth, elapsed)
         # However slowly it goes, a look is taken when this one is too old.
         pause = max(min(pause, now.at + at_most - elapsed), 0.0)

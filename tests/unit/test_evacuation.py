@@ -589,6 +589,7 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual((12, 0.5), (pauses[0], self.paused[0]))
 
     def go_on_from_the_run_before(self) -> Any:
+        """Ask at the pace of a run that left forty, until the time is over."""
         self.begun(36, claimed=60)
         self.named(100)
         self.nova.here = self.nova.here[60:]
