@@ -15,6 +15,7 @@ import json
 import pathlib
 import re
 import tempfile
+import threading
 import time
 from typing import Any
 from unittest import mock
@@ -179,7 +180,7 @@ class Harness:
             mock.patch.object(
                 action.HostRecoveryAction,
                 "run",
-                _passing_time(cloud.clock, self.delay),
+                _passing_time(cloud.clock, self.delay, killer),
             ),
             mock.patch.object(
                 executions.Executions,
@@ -286,9 +287,18 @@ class _Killer:
         self._kill_after = kill_after
         self.seen = 0
         #: After which requests a death may matter: after each one that
-        #: changes something, and twice after each question in between.
+        #: changes something and, twice in between, after the first question
+        #: that a run of this action asks at this time. After the next one
+        #: the cloud is the same, and what the run has learnt dies with it.
         self.points: list[int] = []
         self._questions: collections.Counter[str] = collections.Counter()
+        # Each action runs in a thread.
+        self._run = threading.local()
+
+    def begin(self, name: str) -> None:
+        """A run of this action begins in this thread."""
+        self._run.action = name
+        self._run.asked_at = None
 
     def wrap(self, request: Any) -> Any:
         def wrapped(session: Any, *args: Any, **kwargs: Any) -> Any:
@@ -298,7 +308,7 @@ class _Killer:
             service = (kwargs.get("endpoint_filter") or {}).get("service_type")
             if service in ("compute", "placement"):
                 self.seen += 1
-                self._note(*args[:2])
+                self._note(args[1])
                 if self.seen == self._kill_after:
                     session.killed = True
                     # Until Mistral misses the heartbeats.
@@ -308,21 +318,25 @@ class _Killer:
 
         return wrapped
 
-    def _note(self, url: str, method: str) -> None:
+    def _note(self, method: str) -> None:
         if method == "GET":
-            question = url.partition("?")[0]
-            self._questions[question] += 1
-            if self._questions[question] > 2:
+            now = self._clock.now()
+            if now == self._run.asked_at:
+                return
+            self._run.asked_at = now
+            self._questions[self._run.action] += 1
+            if self._questions[self._run.action] > 2:
                 return
         else:
             self._questions.clear()
         self.points.append(self.seen)
 
 
-def _passing_time(virtual: Clock, delay: int) -> Any:
+def _passing_time(virtual: Clock, delay: int, killer: _Killer) -> Any:
     original = action.HostRecoveryAction.run
 
     def run(self: Any, context: Any) -> Any:
+        killer.begin(type(self).__name__)
         try:
             result = original(self, context)
         except Killed:

@@ -2,7 +2,7 @@
 
 """Each case again, with the executor killed after each of its calls.
 
-But for questions that it has asked twice since it last changed anything.
+But for questions after which it would die as it did after an earlier one.
 
 Whatever call it died after, the outcomes are the same, no guest runs twice
 and no instance is asked while an evacuation of it may be under way.
