@@ -40,24 +40,37 @@ class Real(base.CloudContract):
 
     def restore(self) -> None:
         """Bring back all hosts, then delete what was booted."""
-        for host in NAMES:
+        services = self._services()
+        for service in services:
+            host = service["host"]
             self.lab.control(host, **dict.fromkeys(SETTINGS))
-            if self.service(host)["forced_down"]:
+            if service["forced_down"]:
                 # What was evacuated is cleaned up by a start only.
                 self.lab.kill_nova_compute(host)
             self.lab.power_on(host)
-        for host in NAMES:
-            self.wait(f"{host} back", lambda host=host: self._back(host), 120)
-        self.enable(*NAMES)
+        self.wait("all hosts back", self._all_back, 120, step=1.0)
+        for service in services:
+            # Also if it is enabled: a host that was down was not told so.
+            self.assertEqual(200, self._say_of(service, status="enabled"))
         self.lab.wait_for_hosts()
         for instance in self._booted:
             self.call("DELETE", f"/servers/{instance}")
         self.wait("all deleted", self._all_deleted)
 
-    def _back(self, host: str) -> bool:
-        if not self.service(host)["forced_down"]:
-            return True
-        return self.update_service(host, forced_down=False)[0] == 200
+    def _services(self) -> list[Any]:
+        found = self.get("/os-services?binary=nova-compute")["services"]
+        return [service for service in found if service["host"] in NAMES]
+
+    def _say_of(self, service: Any, **body: Any) -> int:
+        path = f"/os-services/{service['id']}"
+        return self.call("PUT", path, body=body)[0]
+
+    def _all_back(self) -> bool:
+        return all(
+            self._say_of(service, forced_down=False) == 200
+            for service in self._services()
+            if service["forced_down"]
+        )
 
     def _all_deleted(self) -> bool:
         left = self.get("/servers?all_tenants=1")["servers"]
@@ -112,9 +125,9 @@ class Real(base.CloudContract):
 
     def _wait_for_status(self, instance: str, status: str) -> None:
         def reached() -> bool:
-            found = self.server(instance)["status"]
-            self.assertNotEqual("ERROR", found)
-            return bool(found == status)
+            found = self.server(instance)
+            self.assertNotEqual("ERROR", found["status"], found.get("fault"))
+            return bool(found["status"] == status)
 
         self.wait(status, reached, BOOT)
 
