@@ -132,7 +132,9 @@ class ExamplesTest(base.BaseTestCase):
             path = self.dir / agent
             path.parent.mkdir(parents=True)
             path.with_suffix(".xml").write_text(text)
-            path.write_text(f"#!/bin/sh\ncat {path}.xml\n")
+            # Pacemaker tells a fence agent on its standard input what to do,
+            # and is killed if the agent ends before it has said so.
+            path.write_text(f"#!/bin/sh\ncat >/dev/null\ncat {path}.xml\n")
             path.chmod(0o755)
 
     def run_with(self, cib: pathlib.Path, *command: str) -> str:
