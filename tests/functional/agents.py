@@ -2,7 +2,6 @@
 
 """A cluster with the agent under test, on the lab's cloud."""
 
-import atexit
 import functools
 import json
 import os
@@ -97,9 +96,13 @@ def _run(*command: str | Path) -> None:
 
 @functools.cache
 def shared_cluster(lab: cloud.Lab) -> tuple[cluster_module.Cluster, Path]:
-    """The cluster of this process, and the directory with its clouds.yaml."""
+    """The cluster of this module, and the directory with its clouds.yaml.
+
+    Not of the process: while other tests switch the same hosts off and on,
+    its Pacemaker may lose one on a busy machine, and would fence it too.
+    """
     one, directory = start_cluster(lab)
-    atexit.register(one.shut_down)
+    unittest.addModuleCleanup(one.shut_down)
     return one, directory
 
 
