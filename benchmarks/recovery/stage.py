@@ -106,7 +106,7 @@ class Stage:
         """A client with a session of its own, for the service user."""
         return mistral_client.client(
             mistral_url=self.lab.endpoint("mistral"),
-            session=self.lab.session("mistral", "service"),
+            session=self.lab.session("mistral", "service", keep=False),
         )
 
     def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:

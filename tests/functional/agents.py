@@ -301,12 +301,20 @@ class AgentTest(test_recovery.RecoveryTest):
         for node in self.cluster.computes:
             self.cluster.restore_link(node)
         self.cluster.bring_back()
-        for execution in self.executions():
-            if execution.state not in incident.FINAL:
-                self.mistral.executions.update(execution.id, "CANCELLED")
         for node in self.cluster.computes:
-            self.wait_closed(node)
+            self.cluster.wait_for(
+                functools.partial(self._closed, node),
+                f"the incident of {node} is closed",
+                SECONDS,
+            )
             # Enabled while it counts as down, a host stays disabled for the
             # scheduler: its nova-compute is not told.
             self.bring_back(node)
         self.lab.wait_for_hosts()
+
+    def _closed(self, node: str) -> bool:
+        """Cancels what would keep it open, started a moment ago or not."""
+        for execution in self.executions():
+            if execution.state not in incident.FINAL:
+                self.mistral.executions.update(execution.id, "CANCELLED")
+        return self.incident_of(node) is None

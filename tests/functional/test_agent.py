@@ -206,7 +206,7 @@ class TestFailures(agents.AgentTest):
         """Have Pacemaker connect to a host from a certain controller.
 
         A host that fails together with its controller is not fenced while
-        another one can't be.
+        another one can't be. It stays there: the connections are sticky.
         """
         if self.cluster.running_on(node) == [controller]:
             return
@@ -476,7 +476,10 @@ class TestMistral(agents.AgentTest):
             "the agent runs on another controller",
         )
         self.assertIn(before, self.cluster.online())
-        self.assertNotIn(cluster.STATUS, self.transient(before))
+        self.cluster.wait_for(
+            lambda: cluster.STATUS not in self.transient(before),
+            "the agent that was stopped says nothing any more",
+        )
         self.assertEqual(recorded, self.incident_of("c1"))
 
     def transient(self, node: str) -> Any:

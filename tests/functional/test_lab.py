@@ -131,7 +131,8 @@ class TestHypervisor(base.FunctionalTest):
 
         def failed() -> Any:
             now = self.nova.servers.get(instance.id)
-            return now.status == "ERROR" and now
+            # Nova writes the fault after the state.
+            return now.status == "ERROR" and hasattr(now, "fault") and now
 
         error = self.wait_until(failed, "the evacuation fails")
         self.assertIn("out of magic smoke", error.fault["message"])

@@ -238,6 +238,14 @@ class ExamplesTest(base.BaseTestCase):
         whole.write(after)
         return after
 
+    def where(self, running: pathlib.Path) -> str:
+        """The controller that is connected to the first host."""
+        found = re.search(
+            r"\* compute-1\s.*Started (controller-\d)", self.simulate(running)
+        )
+        self.assertIsNotNone(found)
+        return found[1]
+
     def simulate(self, cib: pathlib.Path, *options: str) -> str:
         """What the cluster does next."""
         command = ["crm_simulate", "--simulate", "--xml-file", str(cib)]
@@ -281,6 +289,10 @@ class TestExamples(ExamplesTest):
                         "reconnect_interval": "60s",
                     },
                     REMOTE,
+                )
+                self.assertEqual(
+                    {"resource-stickiness": "100"},
+                    pairs(resources[host].find("meta_attributes")),
                 )
                 self.check(
                     resources[f"fence-{host}"],
@@ -396,19 +408,39 @@ class TestExamples(ExamplesTest):
         )
 
 
+class TestConnections(ExamplesTest):
+    """That of a healthy host stays, whatever becomes of another one."""
+
+    def moved(self, stickiness: str) -> list[str]:
+        """Once the first one may not be where it is, as after a failure."""
+        running = self.running(self.cibadmin())
+        example = 'stickiness" value="100"'
+        text = running.read_text()
+        self.assertEqual(3, text.count(example))
+        running.write_text(
+            text.replace(example, f'stickiness" value="{stickiness}"')
+        )
+        banned = (
+            '<rsc_location id="ban" rsc="compute-1" score="-INFINITY"'
+            f' node="{self.where(running)}"/>'
+        )
+        self.modify(running, f"<constraints>{banned}</constraints>")
+        return re.findall(r"Migrate +(\S+)", self.simulate(running))
+
+    def test_only_the_one_that_has_to_moves(self) -> None:
+        self.assertEqual(["compute-1"], self.moved("100"))
+
+    def test_without_stickiness_the_other_one_would_too(self) -> None:
+        """That the test above sees it."""
+        self.assertEqual(["compute-1", "compute-2"], self.moved("0"))
+
+
 class TestPlannedWork(ExamplesTest):
     """What is done before pacemaker_remote is stopped keeps the host."""
 
     def what_follows(self, running: pathlib.Path, where: str) -> str:
         failure = f"compute-1_monitor_10000@{where}=1"
         return self.simulate(running, "--op-inject", failure)
-
-    def where(self, running: pathlib.Path) -> str:
-        found = re.search(
-            r"compute-1\s.*Started (controller-\d)", self.simulate(running)
-        )
-        self.assertIsNotNone(found)
-        return found[1]
 
     def commands(self, program: str, words: str) -> list[list[str]]:
         section = DOCUMENT.read_text().partition("\nPlanned work on a host\n")
