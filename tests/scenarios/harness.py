@@ -156,11 +156,14 @@ class Harness:
         case: dict[str, Any],
         kill_after: int | None = None,
         cloud: cloud_module.Cloud | None = None,
+        real_time: bool = False,
     ) -> Result:
         """Run one case.
 
         :param kill_after: kill the executor after so many of its requests.
         :param cloud: go on with this one instead of the case's.
+        :param real_time: counts for the time that a run of an action takes;
+            else what is looked at, and when, would depend on this machine.
         """
         cloud = cloud or self.new_cloud(case.get("cloud", {}))
         app = self._server.app
@@ -172,10 +175,12 @@ class Harness:
         mistral = self.mistral(user, project)
         killer = _Killer(cloud.clock, kill_after)
         webhook = case.get("webhook")
+        elapsed = clock.Stopwatch.elapsed if real_time else _paused
         with (
             webhooks.receiver(webhook) as self._received,
             mock.patch.object(clock, "now", cloud.clock.now),
             mock.patch.object(clock.Stopwatch, "pause", _pausing(cloud.clock)),
+            mock.patch.object(clock.Stopwatch, "elapsed", elapsed),
             mock.patch.object(batch, "futures", standins.ONE_AFTER_ANOTHER),
             mock.patch.object(
                 action.HostRecoveryAction,
@@ -354,8 +359,13 @@ def _pausing(virtual: Clock) -> Any:
         virtual.advance(seconds)
         self._boot -= seconds
         self._wall -= seconds
+        self.paused = _paused(self) + seconds
 
     return pause
+
+
+def _paused(stopwatch: Any) -> float:
+    return getattr(stopwatch, "paused", 0.0)
 
 
 def _started_at(moment: datetime.datetime) -> Any:

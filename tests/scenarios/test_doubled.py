@@ -56,7 +56,9 @@ class TestDoubled(base.BaseTestCase):
             "instances": [{"name": name, "host": "c1"} for name in NAMES],
             **(cloud or {}),
         }
-        result = self.harness.run({"cloud": description, "input": INPUT})
+        case = {"cloud": description, "input": INPUT}
+        # A run waits in it for another one to end.
+        result = self.harness.run(case, real_time=True)
         lines = "\n".join(result.lines)
         self.assertEqual(1, len(self.left), lines)
         asked = collections.Counter(

@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 import threading
 from typing import Any
+from unittest import mock
 
 import ddt
 from oslotest import base
@@ -86,6 +87,13 @@ def send(
     return sent
 
 
+def one_after_another(test: base.BaseTestCase) -> None:
+    """Else it is chance what another sender does meanwhile."""
+    patched = mock.patch.object(batch, "futures", standins.ONE_AFTER_ANOTHER)
+    patched.start()
+    test.addCleanup(patched.stop)
+
+
 def told(sent: batch.Sent) -> list[str]:
     return [*sent.accepted, *sent.refused, *sent.unclear]
 
@@ -129,14 +137,12 @@ class SendTest(base.BaseTestCase):
     def test_trouble_is_asked_once_and_stops_the_rest(
         self, trouble: Exception
     ) -> None:
+        one_after_another(self)
         nova = StandInNova({"i0": trouble})
-        sent = send(nova, asks(2000))
-        self.assertEqual(len(set(nova.asked)), len(nova.asked))
-        self.assertEqual(1, nova.asked.count("i0"))
-        self.assertLess(len(nova.asked), 2000)
+        sent = send(nova, asks(20))
+        self.assertEqual(["i0"], nova.asked)
         # Who was not asked is in no list.
-        self.assertLessEqual(set(told(sent)), set(nova.asked))
-        self.assertNotIn("i1999", told(sent))
+        self.assertLessEqual(set(told(sent)), {"i0"})
 
     def test_answer_lost_is_unclear(self) -> None:
         lost = errors.AnswerLost("lost")
@@ -296,12 +302,13 @@ class ActTest(base.BaseTestCase):
         self.assertIsNone(sent.why_stopped)
 
     def test_trouble_stops_the_rest(self) -> None:
+        one_after_another(self)
         busy = errors.Unavailable("busy", 7.0)
         nova = StandInNova({"i0": busy})
-        sent = act(nova, [(f"i{n}", Next.START) for n in range(1000)])
-        self.assertLess(len(nova.did), 1000)
+        sent = act(nova, [(f"i{n}", Next.START) for n in range(20)])
+        self.assertEqual(["start i0"], nova.did)
         self.assertIs(busy, sent.trouble)
-        self.assertNotIn("i0", told(sent))
+        self.assertEqual([], told(sent))
 
     @ddt.data((19.9, 1), (20.0, 0))
     @ddt.unpack
