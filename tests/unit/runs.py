@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 from unittest import mock
 
+import fixtures
 from oslotest import base
 
 from mistral_hostrecovery import action
@@ -281,9 +282,9 @@ class RunTestCase(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         # What is 14 s ago stays so, however slow this machine is.
-        standing = mock.patch.object(clock, "now", return_value=clock.now())
-        standing.start()
-        self.addCleanup(standing.stop)
+        self.useFixture(
+            fixtures.MockPatchObject(clock, "now", return_value=clock.now())
+        )
         self.nova = Nova("web", "db")
         self.placement = Placement()
         self.glance = Glance()

@@ -4,9 +4,9 @@
 from collections.abc import Mapping
 import threading
 from typing import Any
-from unittest import mock
 
 import ddt
+import fixtures
 from oslotest import base
 
 from mistral_hostrecovery import batch
@@ -87,11 +87,11 @@ def send(
     return sent
 
 
-def one_after_another(test: base.BaseTestCase) -> None:
+def one_after_another() -> fixtures.MockPatchObject:
     """Else it is chance what another sender does meanwhile."""
-    patched = mock.patch.object(batch, "futures", standins.ONE_AFTER_ANOTHER)
-    patched.start()
-    test.addCleanup(patched.stop)
+    return fixtures.MockPatchObject(
+        batch, "futures", standins.ONE_AFTER_ANOTHER
+    )
 
 
 def told(sent: batch.Sent) -> list[str]:
@@ -137,7 +137,7 @@ class SendTest(base.BaseTestCase):
     def test_trouble_is_asked_once_and_stops_the_rest(
         self, trouble: Exception
     ) -> None:
-        one_after_another(self)
+        self.useFixture(one_after_another())
         nova = StandInNova({"i0": trouble})
         sent = send(nova, asks(20))
         self.assertEqual(["i0"], nova.asked)
@@ -302,7 +302,7 @@ class ActTest(base.BaseTestCase):
         self.assertIsNone(sent.why_stopped)
 
     def test_trouble_stops_the_rest(self) -> None:
-        one_after_another(self)
+        self.useFixture(one_after_another())
         busy = errors.Unavailable("busy", 7.0)
         nova = StandInNova({"i0": busy})
         sent = act(nova, [(f"i{n}", Next.START) for n in range(20)])
