@@ -6,6 +6,7 @@ It looks at Nova, lets :mod:`progress` decide, and acts on that.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 import dataclasses
 from typing import Any
 
@@ -114,11 +115,15 @@ class Evacuate(action.HostRecoveryAction):
 
         # What has not changed since the plan was made is as it says: the
         # details of thousands would take Nova longer than this run may ask.
-        here = nova.instance_ids(self.host["host"], {})
-        changed = nova.changed_instances(
-            observation.since(made), self.host["host"]
-        )
-        now = look.take(nova, self.host["host"], call.stopwatch)
+        # All at once, for meanwhile nobody is asked to evacuate.
+        host = self.host["host"]
+        with futures.ThreadPoolExecutor(2) as pool:
+            ids = pool.submit(nova.instance_ids, host, {})
+            changes = pool.submit(
+                nova.changed_instances, observation.since(made), host
+            )
+            now = look.take(nova, host, call.stopwatch)
+        here, changed = ids.result(), changes.result()
         facts = now.facts
         known = self._remember(call, settings, facts)
         # What has not changed since the plan looked the same to each run.
@@ -174,6 +179,7 @@ class Evacuate(action.HostRecoveryAction):
             rules.baseline,
             refills=not due,
             hands_over=hands_over and not due,
+            acts=any(v.stopped or v.start is not None for v in scope),
         )
         sent, now = spreading.send(
             nova,

@@ -19,22 +19,29 @@ from mistral_hostrecovery import look
 #: So many are asked for until the first is claimed: all go to one host ...
 FIRST = 4
 #: ... then so many that no destination has claimed yet ...
-UNCLAIMED = 12
+UNCLAIMED = 16
 #: ... or so many for each host that the newest claims are on, if that is more.
 PER_HOST = 4
 #: ... but once few hosts share that many no more than what is left divided by
 #: this: the last ones all go to the host that has fewest, and the others have
-#: nothing to do meanwhile.
+#: nothing to do meanwhile ...
 LAST_PART = 2
+#: ... and for so many it is not worth it.
+LAST = 6
 #: A look is worth its two requests when there should be room for so many, or
 #: for three quarters of what may be unclaimed or under way ...
-WORTH_A_LOOK = 8
-#: ... or after so many seconds, while fewer claims than that tell the pace ...
+WORTH_A_LOOK = 12
+#: ... or after so many seconds, while fewer claims than this tell the pace ...
 UNSURE_SECONDS = 2.0
+SURE = 8
 #: ... or, where nothing tells it, after this part of the time so far ...
 QUIET_PART = 0.25
 #: ... but after no fewer than these, there and if the last look found no room.
 LEAST_PAUSE_SECONDS = 0.5
+#: ... and after so many at the most, where nothing else waits for a look ...
+MOST_PAUSE_SECONDS = 10.0
+#: ... during which Mistral is asked this often whether the recovery goes on.
+GOES_ON_SECONDS = 5.0
 #: It takes so long at least until the next task takes its first look.
 HAND_OVER_SECONDS = 1.0
 
@@ -58,6 +65,8 @@ class Limits:
     refills: bool
     #: Another task goes on as soon as this run has asked for long enough.
     hands_over: bool
+    #: What has moved may have to be started or stopped then.
+    acts: bool
 
 
 def send(
@@ -90,17 +99,18 @@ def send(
     asked_at = dict(before)
     while True:
         room = now.room(here, limits.under_way)
-        bound = _bound(now, limits.baseline)
-        patience = _patience(now, asked_at, bound)
-        if bound == UNCLAIMED and len(asked_at) >= UNCLAIMED:
-            bound = max(min(bound, len(asks) // LAST_PART), FIRST)
-        few = max(bound - now.unclaimed(asked_at, patience), 0)
+        most = _bound(now, limits.baseline)
+        patience = _patience(now, asked_at, most)
+        bound = _bound_of_last(most, asked_at, asks)
+        unclaimed = now.unclaimed(asked_at, patience)
+        few = max(bound - unclaimed, 0)
         free = min(room, few)
         gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
-        ran_dry = bool(gone and sent.accepted and few == bound)
+        asked = len(sent.accepted)
         batch.send(nova, asks[:free], stopwatch, now.at, sent)
         for instance in sent.accepted:
             asked_at.setdefault(instance, stopwatch.elapsed())
+        unclaimed += len(sent.accepted) - asked
         asks = [ask for ask in asks if ask.instance not in sent.told]
         if sent.has_ended or not asks:
             return sent, now
@@ -108,28 +118,29 @@ def send(
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
-        allowed, at_most = limits.under_way, batch.FACTS_SECONDS
         if few <= room:
-            allowed = bound
-            at_most = UNSURE_SECONDS if 0 < gone < WORTH_A_LOOK else at_most
-        worth = max(min(WORTH_A_LOOK, allowed * 3 // 4), 1)
+            bound = _bound_of_last(most, asked_at, asks)
+            worth = min(WORTH_A_LOOK, bound * 3 // 4, len(asks))
+            worth = max(unclaimed + worth - bound, 1)
+            at_most = _at_most(gone, limits)
+        else:
+            worth = max(min(WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
+            at_most = batch.FACTS_SECONDS
         pause = _pause(now, asked_at, gone, worth, elapsed)
         # However slowly it goes, a look is taken when this one is too old.
         pause = max(min(pause, now.at + at_most - elapsed), 0.0)
-        if ran_dry:
-            # Nova had nothing left to claim: it may be quicker than that.
-            pause /= 2
         if not free:
             pause = max(pause, LEAST_PAUSE_SECONDS)
         if elapsed + pause >= batch.BEGIN_SECONDS:
             sent.is_spent = bool(free and sent.accepted)
             if sent.is_spent and limits.hands_over:
                 # Else that task would look before it is worth it.
-                left = batch.BEGIN_SECONDS - elapsed
+                left = batch.ACT_SECONDS - elapsed
                 pause = min(pause - HAND_OVER_SECONDS, left)
-                stopwatch.pause(max(pause, 0.0))
+                _rest(now, pause, stopwatch, goes_on)
             return sent, now
-        stopwatch.pause(pause)
+        if not _rest(now, pause, stopwatch, goes_on):
+            return sent, now
         last = now
         try:
             now = look.again(nova, last, stopwatch)
@@ -186,6 +197,15 @@ def _bound(now: look.Look, baseline: int) -> int:
     return bound
 
 
+def _bound_of_last(
+    bound: int, asked_at: Mapping[str, float], left: Sequence[batch.Ask]
+) -> int:
+    """Return how many may be unclaimed while so many are left to ask for."""
+    if bound == UNCLAIMED and len(asked_at) >= UNCLAIMED:
+        return max(min(bound, len(left) // LAST_PART), LAST)
+    return bound
+
+
 def _patience(
     now: look.Look, asked_at: Mapping[str, float], bound: int
 ) -> float:
@@ -201,6 +221,36 @@ def _patience(
     took = now.at - min(asked_at.values())
     queue = took * bound / claimed
     return min(max(queue, CLAIM_SECONDS), MOST_CLAIM_SECONDS)
+
+
+def _at_most(gone: int, limits: Limits) -> float:
+    """Return after how many seconds the next look comes however slow Nova is.
+
+    :param gone: how many of those asked for have been claimed.
+    """
+    if 0 < gone < SURE:
+        return UNSURE_SECONDS
+    return batch.FACTS_SECONDS if limits.acts else MOST_PAUSE_SECONDS
+
+
+def _rest(
+    now: look.Look,
+    seconds: float,
+    stopwatch: clock.Stopwatch,
+    goes_on: Callable[[look.Look], bool],
+) -> bool:
+    """Pause until the next look; return whether this run then still goes on.
+
+    That is asked in between too, so that a recovery which an operator pauses
+    is not left waiting: Mistral says so, at no cost to Nova.
+    """
+    while seconds > GOES_ON_SECONDS:
+        stopwatch.pause(GOES_ON_SECONDS)
+        seconds -= GOES_ON_SECONDS
+        if not goes_on(now):
+            return False
+    stopwatch.pause(max(seconds, 0.0))
+    return True
 
 
 def _pause(

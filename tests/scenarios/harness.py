@@ -38,6 +38,7 @@ from mistral_hostrecovery import action
 from mistral_hostrecovery import batch
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import config
+from mistral_hostrecovery import evacuation
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import nova_api
 from tests.scenarios import WORKBOOK
@@ -182,6 +183,9 @@ class Harness:
             mock.patch.object(clock.Stopwatch, "pause", _pausing(cloud.clock)),
             mock.patch.object(clock.Stopwatch, "elapsed", elapsed),
             mock.patch.object(batch, "futures", standins.ONE_AFTER_ANOTHER),
+            mock.patch.object(
+                evacuation, "futures", standins.ONE_AFTER_ANOTHER
+            ),
             mock.patch.object(
                 action.HostRecoveryAction,
                 "run",

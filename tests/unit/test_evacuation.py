@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evacuate and watch: what one run asks, knows and hands on."""
 
+from concurrent import futures
 import dataclasses
+import threading
 from typing import Any
 from unittest import mock
 
@@ -26,11 +28,12 @@ class EvacuationTestCase(runs.RunTestCase):
     def setUp(self) -> None:
         super().setUp()
         # In what order is tested here, and at which time.
-        self.useFixture(
-            fixtures.MockPatchObject(
-                batch, "futures", standins.ONE_AFTER_ANOTHER
+        for module in (batch, evacuation):
+            self.useFixture(
+                fixtures.MockPatchObject(
+                    module, "futures", standins.ONE_AFTER_ANOTHER
+                )
             )
-        )
         self.planned(facts.verdict(), facts.verdict(instance="db"))
 
     def evacuate(
@@ -124,6 +127,23 @@ class EvacuateTest(EvacuationTestCase):
         self.assertNotIn("instances", self.nova.calls)
         self.assertNotIn("changed_instances", self.nova.calls)
 
+    def test_lists_are_asked_for_at_once(self) -> None:
+        """Where there are thousands each takes Nova a second."""
+        together = threading.Barrier(3, timeout=30)
+        for name in ("instance_ids", "changed_instances", "migrations"):
+            listed = getattr(self.nova, name)
+
+            def wait(*args: Any, _listed: Any = listed, **more: Any) -> Any:
+                together.wait()
+                return _listed(*args, **more)
+
+            setattr(self.nova, name, wait)
+        self.useFixture(
+            fixtures.MockPatchObject(evacuation, "futures", futures)
+        )
+        self.evacuate()
+        self.assertEqual(["db", "web"], sorted(self.nova.asked))
+
     def test_nothing_is_asked_of_an_unsafe_host(self) -> None:
         self.nova.service = facts.service(updated_at=ago(60))
         result = self.evacuate()
@@ -195,6 +215,10 @@ class SlowTest(EvacuationTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        # What these numbers should be is a matter of benchmarks.
+        self.useFixture(fixtures.MockPatchObject(spreading, "UNCLAIMED", 12))
+        self.useFixture(fixtures.MockPatchObject(spreading, "WORTH_A_LOOK", 8))
+        self.useFixture(fixtures.MockPatchObject(spreading, "LAST", 4))
         # What is different about the last ones has tests of its own.
         self.last_part(1)
         self.watch = standins.Stopwatch(1.0)
@@ -483,13 +507,6 @@ class SlowTest(EvacuationTestCase):
         # After four in half a second.
         self.assertEqual([0.5, 0.5 * 8 / 4], self.paused[:2])
 
-    def test_where_all_are_claimed_the_pace_may_be_higher(self) -> None:
-        self.named(30)
-        self.events[-1] = self.claim
-        self.evacuate_unclaimed()
-        # Twelve in half a second, and none was left.
-        self.assertAlmostEqual(0.5 * 8 / 12 / 2, self.paused[1])
-
     def begun(self, seconds: float, claimed: int) -> None:
         """A run before this one asked for some, so many seconds ago."""
         self.named(60)
@@ -530,10 +547,31 @@ class SlowTest(EvacuationTestCase):
         self.evacuate_unclaimed()
         self.assertEqual([0.5, 2.0], self.paused[:2])
 
-    def test_pause_ends_when_the_facts_get_old(self) -> None:
-        self.begun(50, claimed=8)
+    def test_no_pause_is_longer_than_ten_seconds(self) -> None:
+        self.begun(80, claimed=8)
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([12, 12], pauses[:2])
+        self.assertEqual([5.0, 5.0], self.paused[:2])
+        self.assertEqual(2, self.nova.calls.count("migrations"))
+
+    def test_what_may_be_started_waits_no_longer_than_five(self) -> None:
+        self.begun(80, claimed=8)
+        self.planned(
+            *(facts.verdict(instance=name) for name in self.names[:-1]),
+            facts.verdict(instance=self.names[-1], halted=True, start=1),
+        )
         self.evacuate_unclaimed()
         self.assertEqual(5.0, self.paused[0])
+        self.assertLess(2, self.nova.calls.count("migrations"))
+
+    def test_recovery_paused_in_a_long_pause(self) -> None:
+        """Nova is not asked for that."""
+        self.begun(80, claimed=8)
+        paused = runs.execution(state="PAUSED")
+        self.events[-1] = lambda: self.mistral.executions.update(e1=paused)
+        self.evacuate_unclaimed()
+        self.assertEqual([5.0], self.paused)
+        self.assertEqual(1, self.nova.calls.count("migrations"))
 
     def test_where_nova_is_slow_a_claim_may_take_longer(self) -> None:
         """Those that were asked for before are claimed first."""
@@ -588,12 +626,18 @@ class SlowTest(EvacuationTestCase):
         pauses, _ = self.evacuate_unclaimed(wave=2)
         self.assertEqual((12, 0.5), (pauses[0], self.paused[0]))
 
-    def go_on_from_the_run_before(self) -> Any:
-        """Ask at the pace of a run that left forty, until the time is over."""
-        self.begun(36, claimed=60)
+    def go_on_from_the_run_before(
+        self, seconds: float = 36, claims: tuple[int, ...] = (-1, -2)
+    ) -> Any:
+        """Ask at the pace of a run that left forty, until the time is over.
+
+        :param seconds: in which sixty were claimed.
+        :param claims: after which pauses eight more are.
+        """
+        self.begun(seconds, claimed=60)
         self.named(100)
         self.nova.here = self.nova.here[60:]
-        for number in (-1, -2):
+        for number in claims:
             self.events[number] = lambda: self.claim_first(8)
         return self.evacuate_unclaimed()[1]
 
@@ -612,6 +656,14 @@ class SlowTest(EvacuationTestCase):
         self.assertAlmostEqual(second - 1.0, last, delta=0.3)
         self.assertLess(self.watch.seconds, batch.BEGIN_SECONDS)
         self.assertEqual("more", result["state"])
+
+    def test_run_that_asks_no_more_waits_for_that_look(self) -> None:
+        """Up to five seconds longer than it may ask."""
+        # Each pause has two parts.
+        self.go_on_from_the_run_before(72, claims=(-2, -4))
+        pace = 72 * 8 / 60
+        self.assertAlmostEqual(2 * pace - 1.0, sum(self.paused), delta=0.5)
+        self.assertGreater(self.watch.seconds, batch.BEGIN_SECONDS)
 
     def test_last_ones_are_asked_for_bit_by_bit(self) -> None:
         """So many of them may all go to the host that has fewest."""
@@ -633,12 +685,22 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual(self.names, self.nova.asked)
 
     def test_pause_between_the_last_ones(self) -> None:
-        """Three quarters of what may be unclaimed are worth a look."""
+        """Until three quarters of what may be unclaimed then are asked for."""
         self.last_part(2)
         self.begun(20, claimed=40)
         self.evacuate_unclaimed()
-        # Of the 20 that are left ten may be; forty were in twenty seconds.
-        self.assertAlmostEqual(20 * 7 / 40, self.paused[0], delta=0.3)
+        # Ten of 20 are, and five of the ten that are left may be: three more
+        # of these after eight claims, and forty were in twenty seconds.
+        self.assertAlmostEqual(20 * 8 / 40, self.paused[0], delta=0.3)
+
+    def test_pause_before_the_very_last(self) -> None:
+        """A look is not worth waiting for more than are left."""
+        self.last_part(2)
+        self.begun(20, claimed=40)
+        self.planned(*(facts.verdict(instance=n) for n in self.names[:45]))
+        self.evacuate_unclaimed()
+        # Four of five may be unclaimed, and are.
+        self.assertAlmostEqual(20 * 1 / 40, self.paused[0], delta=0.3)
 
     def test_last_ones_where_nova_spreads_well(self) -> None:
         self.last_part(2)
@@ -751,8 +813,8 @@ class SlowTest(EvacuationTestCase):
         self.events[12] = lambda: self.claim(hosts=12)
         self.events[60] = lambda: self.claim(hosts=40)
         self.evacuate_unclaimed()
-        # After 60 in 2 / 3 of a second eight would be due in no time.
-        self.assertAlmostEqual(2 / 3 * 8 / 60 / 2, self.paused[2])
+        # After 60 in 5 / 6 of a second eight would be due in no time.
+        self.assertAlmostEqual(5 / 6 * 8 / 60, self.paused[2])
         self.assertEqual(0.5, self.paused[3])
 
     @ddt.data("PAUSED", "CANCELLED")
