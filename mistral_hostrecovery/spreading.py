@@ -122,7 +122,8 @@ def send(
             bound = _bound_of_last(most, asked_at, asks)
             worth = min(WORTH_A_LOOK, bound * 3 // 4, len(asks))
             worth = max(unclaimed + worth - bound, 1)
-            at_most = _at_most(gone, limits)
+            took = now.at - min(asked_at.values(), default=now.at)
+            at_most = _at_most(gone, took, limits)
         else:
             worth = max(min(WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
             at_most = batch.FACTS_SECONDS
@@ -223,14 +224,20 @@ def _patience(
     return min(max(queue, CLAIM_SECONDS), MOST_CLAIM_SECONDS)
 
 
-def _at_most(gone: int, limits: Limits) -> float:
+def _at_most(gone: int, took: float, limits: Limits) -> float:
     """Return after how many seconds the next look comes however slow Nova is.
 
+    It is slower at first than later, so what it took until now says little
+    about a time that is long in comparison.
+
     :param gone: how many of those asked for have been claimed.
+    :param took: the seconds in which they were.
     """
     if 0 < gone < SURE:
         return UNSURE_SECONDS
-    return batch.FACTS_SECONDS if limits.acts else MOST_PAUSE_SECONDS
+    if limits.acts:
+        return batch.FACTS_SECONDS
+    return min(max(took * QUIET_PART, batch.FACTS_SECONDS), MOST_PAUSE_SECONDS)
 
 
 def _rest(

@@ -554,6 +554,17 @@ class SlowTest(EvacuationTestCase):
         self.assertEqual([5.0, 5.0], self.paused[:2])
         self.assertEqual(2, self.nova.calls.count("migrations"))
 
+    @ddt.data((12, [5.0]), (24, [5.0, 1.0]), (36, [5.0, 4.0]))
+    @ddt.unpack
+    def test_at_first_pauses_are_shorter(
+        self, so_far: float, parts: list[float]
+    ) -> None:
+        """Nova may be quicker than it was while it began."""
+        self.begun(so_far, claimed=8)
+        self.evacuate_unclaimed()
+        found = [round(paused, 1) for paused in self.paused]
+        self.assertEqual(parts, found[: len(parts)])
+
     def test_what_may_be_started_waits_no_longer_than_five(self) -> None:
         self.begun(80, claimed=8)
         self.planned(
