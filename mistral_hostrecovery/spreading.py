@@ -28,9 +28,12 @@ PER_HOST = 4
 LAST_PART = 2
 #: ... and for so many it is not worth it.
 LAST = 6
-#: A look is worth its two requests when there should be room for so many, or
-#: for three quarters of what may be unclaimed or under way ...
+#: A look is worth its two requests when so many more may be unclaimed, or
+#: three quarters of all that may be ...
 WORTH_A_LOOK = 12
+#: ... or, where no more may be under way, when so many of these, or three
+#: quarters, should have ended: meanwhile there are fewer than may be ...
+ENDS_WORTH_A_LOOK = 8
 #: ... or after so many seconds, while fewer claims than this tell the pace ...
 UNSURE_SECONDS = 2.0
 SURE = 8
@@ -125,7 +128,7 @@ def send(
             took = now.at - min(asked_at.values(), default=now.at)
             at_most = _at_most(gone, took, limits)
         else:
-            worth = max(min(WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
+            worth = max(min(ENDS_WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
             at_most = batch.FACTS_SECONDS
         pause = _pause(now, asked_at, gone, worth, elapsed)
         # However slowly it goes, a look is taken when this one is too old.
