@@ -118,6 +118,7 @@ def send(
         if sent.has_ended or not asks:
             return sent, now
         elapsed = stopwatch.elapsed()
+        took = now.at - min(asked_at.values(), default=0.0)
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
@@ -125,12 +126,11 @@ def send(
             bound = _bound_of_last(most, asked_at, asks)
             worth = min(WORTH_A_LOOK, bound * 3 // 4, len(asks))
             worth = max(unclaimed + worth - bound, 1)
-            took = now.at - min(asked_at.values(), default=now.at)
             at_most = _at_most(gone, took, limits)
         else:
             worth = max(min(ENDS_WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
             at_most = batch.FACTS_SECONDS
-        pause = _pause(now, asked_at, gone, worth, elapsed)
+        pause = _pause(now, took, gone, worth, elapsed)
         # However slowly it goes, a look is taken when this one is too old.
         pause = max(min(pause, now.at + at_most - elapsed), 0.0)
         if not free:
@@ -265,19 +265,19 @@ def _rest(
 
 def _pause(
     now: look.Look,
-    asked_at: Mapping[str, float],
+    took: float,
     gone: int,
     worth: int,
     elapsed: float,
 ) -> float:
     """Return the seconds until the next look is worth it, at this pace.
 
+    :param took: seconds from the first of these requests to this look.
     :param gone: how many of those asked before this look do not keep others
         from being asked any more.
     :param worth: how many of them a look is worth.
     :param elapsed: seconds since the run of the action began.
     """
-    took = now.at - min(asked_at.values(), default=0.0)
     if not gone:
         return max(took * QUIET_PART, LEAST_PAUSE_SECONDS)
     return now.at + took * worth / gone - elapsed
