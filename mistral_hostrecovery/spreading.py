@@ -100,6 +100,7 @@ def send(
     """
     sent = batch.Sent()
     asked_at = dict(before)
+    last = now
     while True:
         room = now.room(here, limits.under_way)
         most = _bound(now, limits.baseline)
@@ -108,7 +109,9 @@ def send(
         unclaimed = now.unclaimed(asked_at, patience)
         few = max(bound - unclaimed, 0)
         free = min(room, few)
-        gone = now.ended(asked_at) if room < few else now.claimed(asked_at)
+        full = room < few
+        gone = now.ended(asked_at) if full else now.claimed(asked_at)
+        lately = gone - last.ended(asked_at) if full else 0
         asked = len(sent.accepted)
         batch.send(nova, asks[:free], stopwatch, now.at, sent)
         for instance in sent.accepted:
@@ -122,21 +125,27 @@ def send(
         fresh = elapsed < now.at + batch.FACTS_SECONDS
         if fresh and room <= few and not limits.refills:
             return sent, now
-        if few <= room:
+        if not full:
             bound = _bound_of_last(most, asked_at, asks)
             worth = min(WORTH_A_LOOK, bound * 3 // 4, len(asks))
             worth = max(unclaimed + worth - bound, 1)
             at_most = _at_most(gone, took, limits)
         else:
             worth = max(min(ENDS_WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
-            at_most = batch.FACTS_SECONDS
+            unsure = 0 < gone < SURE
+            at_most = UNSURE_SECONDS if unsure else batch.FACTS_SECONDS
+            # The more are under way, the more end: at first these were few.
+            if lately * took > gone * (now.at - last.at):
+                took, gone = now.at - last.at, lately
         pause = _pause(now, took, gone, worth, elapsed)
         # However slowly it goes, a look is taken when this one is too old.
         pause = max(min(pause, now.at + at_most - elapsed), 0.0)
         if not free:
             pause = max(pause, LEAST_PAUSE_SECONDS)
         if elapsed + pause >= batch.BEGIN_SECONDS:
-            sent.is_spent = bool(free and sent.accepted)
+            # What is about to end makes room for the next task.
+            may_go_on = free or (full and gone)
+            sent.is_spent = bool(may_go_on and sent.accepted)
             if sent.is_spent and limits.hands_over:
                 # Else that task would look before it is worth it.
                 left = batch.ACT_SECONDS - elapsed

@@ -720,6 +720,16 @@ class SlowTest(EvacuationTestCase):
         pauses, _ = self.evacuate_unclaimed()
         self.assertEqual([12, 12 + 4 * 5], pauses[:2])
 
+    def end_first(self, many: int) -> None:
+        """So many evacuations that were asked for end."""
+        open_ones = [r for r in self.nova.records if r.status == "accepted"]
+        self.nova.records = [
+            dataclasses.replace(one, status="done", destination="c2")
+            if one in open_ones[:many]
+            else one
+            for one in self.nova.records
+        ]
+
     def end(self) -> None:
         """All evacuations that were asked for end."""
         self.nova.records = [
@@ -738,16 +748,35 @@ class SlowTest(EvacuationTestCase):
     def test_those_that_end_are_waited_for_longer(self) -> None:
         """Three quarters of them are worth a look."""
         self.settings = policy.Policy(max_in_flight=4)
-
-        def end_first() -> None:
-            one = self.nova.records[1]
-            self.nova.records[1] = dataclasses.replace(
-                one, status="done", destination="c2"
-            )
-
-        self.events[-1] = end_first
+        self.events[-1] = lambda: self.end_first(1)
         self.evacuate_unclaimed()
         self.assertEqual([0.5, 1.5], self.paused[:2])
+
+    def test_few_ends_tell_little_about_the_pace(self) -> None:
+        self.settings = policy.Policy(max_in_flight=7)
+        self.events[-1] = lambda: self.end_first(1)
+        self.evacuate_unclaimed()
+        # Five would take two and a half.
+        self.assertEqual([0.5, 2.0], self.paused[:2])
+
+    def test_the_more_are_under_way_the_more_end(self) -> None:
+        """What the last pause brought counts, not what all of them did."""
+        self.settings = policy.Policy(max_in_flight=7)
+        self.events[-2] = self.end
+        pauses, _ = self.evacuate_unclaimed()
+        self.assertEqual([7, 7, 14], pauses[:3])
+        self.assertAlmostEqual(0.5 * 5 / 7, self.paused[2])
+
+    def test_what_ended_at_once_sets_no_pace_for_ever(self) -> None:
+        """After a pause that brought little all of them count again."""
+        self.settings = policy.Policy(max_in_flight=7)
+        self.named(40)
+        self.events[-1] = self.end
+        self.events[-2] = lambda: self.end_first(1)
+        self.evacuate_unclaimed()
+        first, second = 0.5, 0.5 * 5 / 7
+        self.assertAlmostEqual(second, self.paused[1])
+        self.assertAlmostEqual((first + second) * 5 / 8, self.paused[2])
 
     def test_no_run_waits_for_room_for_ever(self) -> None:
         self.settings = policy.Policy(max_in_flight=7)
@@ -756,6 +785,14 @@ class SlowTest(EvacuationTestCase):
         # A pause until 15 s after it began would be for nothing.
         self.assertLess(self.watch.seconds, 15.0)
         self.assertIn("13 instances of host c1 are still", str(result.error))
+
+    def test_what_is_about_to_end_makes_room_for_the_next_task(self) -> None:
+        """Others have ended before; a retry would come two seconds later."""
+        self.begun(36, claimed=30)
+        self.settings = policy.Policy(max_in_flight=7)
+        pauses, result = self.evacuate_unclaimed()
+        self.assertEqual({7}, set(pauses))
+        self.assertEqual("more", result["state"])
 
     def started_already(self) -> dict[str, Any]:
         """The first one is to be started, which may have been done."""
