@@ -131,6 +131,7 @@ class Bench:
             "asked": self.nova.attempts(),
             "requests": dict(self.nova.front.requests),
             "items": self.nova.front.items,
+            "busy": round(self.nova.front.busy, 2),
             "load": os.getloadavg()[0],
         }
         if case.who == "ours":

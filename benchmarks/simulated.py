@@ -96,6 +96,8 @@ class Front:
         self.requests: collections.Counter[str] = collections.Counter()
         #: What there is in the answers to lists.
         self.items = 0
+        #: How long Nova took for all answers together, in seconds.
+        self.busy = 0.0
 
     def __call__(
         self, environ: dict[str, Any], start_response: Any
@@ -109,10 +111,11 @@ class Front:
         with self._workers:
             began = time.monotonic()
             body = b"".join(self._app(environ, start_response))
+            takes = seconds(path, environ["REQUEST_METHOD"], body)
             with self._lock:
                 self.items += items(path, body)
+                self.busy += takes
             # What the simulation itself took is part of it.
-            takes = seconds(path, environ["REQUEST_METHOD"], body)
             time.sleep(max(0.0, began + takes - time.monotonic()))
         return [body]
 
