@@ -8,6 +8,7 @@ Everything else sees facts (:mod:`model`) and this package's errors.
 from collections.abc import Iterable, Mapping
 import datetime
 import enum
+import itertools
 from typing import Any, Protocol
 import urllib.parse
 
@@ -55,7 +56,10 @@ class Cloud(Protocol):
     ) -> set[str]: ...
 
     def changed_instances(
-        self, since: datetime.datetime, host: str | None = None
+        self,
+        since: datetime.datetime,
+        host: str | None = None,
+        most: int | None = None,
     ) -> dict[str, model.Instance]: ...
 
     def migrations(
@@ -153,17 +157,26 @@ class NovaCloud:
         }
 
     def changed_instances(
-        self, since: datetime.datetime, host: str | None = None
+        self,
+        since: datetime.datetime,
+        host: str | None = None,
+        most: int | None = None,
     ) -> dict[str, model.Instance]:
         """Return every instance that changed since, also deleted ones.
 
         :param host: only those that are on this host, if any.
+        :param most: no more than these, if any.
         """
         query = {"all_tenants": 1, "changes-since": clock.stamp(since)}
         if host is not None:
             query["host"] = host
+        if most is not None:
+            query["limit"] = min(most, nova_api.PAGE)
         found = self._api.list("/servers/detail", "servers", query)
-        return {raw["id"]: nova_facts.instance(raw) for raw in found}
+        return {
+            raw["id"]: nova_facts.instance(raw)
+            for raw in itertools.islice(found, most)
+        }
 
     def migrations(
         self, host: str, evacuations_only: bool, status: str | None = None

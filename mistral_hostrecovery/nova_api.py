@@ -90,12 +90,15 @@ class NovaApi:
     def list(
         self, path: str, key: str, query: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        """Yield the items of a list, page by page as Nova's links say."""
+        """Yield the items of a list, page by page as Nova's links say.
+
+        A page is asked for when the items before it have been taken.
+        """
         paged = key == "servers" or (
             key == "migrations" and self.version >= _PAGED_MIGRATIONS
         )
         paged = paged or key == "hypervisors"
-        query = {**query, "limit": PAGE} if paged else dict(query)
+        query = {"limit": PAGE, **query} if paged else dict(query)
         subject = _subject(key, query)
         while True:
             url = f"{path}?{urllib.parse.urlencode(query)}" if query else path

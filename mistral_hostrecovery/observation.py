@@ -2,7 +2,7 @@
 
 """What the actions that evacuate, wait and report look at alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import datetime
 from typing import Any
 
@@ -30,6 +30,12 @@ STUCK_SECONDS = 60.0
 #: Nova judges its own services by its clocks, so they agree to within its
 #: service_down_time (60 s); twice that is safe for "changed since".
 CLOCK_MARGIN = 120.0
+
+#: Of all instances that have changed so many are listed with their details for
+#: each that is to be recovered, and this many besides: enough, unless many
+#: hosts fail.
+DETAILS = 2
+DETAILS_AT_LEAST = 100
 
 
 def result(call: action.Call, task_id: str | None) -> Mapping[str, Any]:
@@ -72,6 +78,57 @@ def place(
     """Return where an instance is, which Nova lists only if it changed."""
     seen = changed.get(instance)
     return progress.Place(seen is None or seen.host == host, seen)
+
+
+def places(
+    nova: cloud.Cloud,
+    host: str,
+    made: plan.Plan,
+    facts: progress.Facts,
+    rules: progress.Rules,
+) -> dict[str, progress.Place]:
+    """Return where each instance is that is to be recovered.
+
+    Where many hosts fail, a list of all that has changed in the cloud may take
+    longer than a run has. Then Nova is asked for it only if the records of the
+    evacuations leave something open.
+
+    :param facts: seen before.
+    """
+    most = DETAILS * len(made.recover) + DETAILS_AT_LEAST
+    changed = nova.changed_instances(since(made), most=most)
+    if len(changed) == most:
+        changed |= nova.changed_instances(since(made), host)
+        here = nova.instance_ids(host, {})
+        found = {
+            v.instance: _place(changed, v.instance, host, here)
+            for v in made.recover
+        }
+        if all(
+            progress.is_clear(v, found[v.instance], facts, rules)
+            for v in made.recover
+        ):
+            return found
+        changed = nova.changed_instances(since(made))
+    return {v.instance: place(changed, v.instance, host) for v in made.recover}
+
+
+def _place(
+    changed: Mapping[str, model.Instance],
+    instance: str,
+    host: str,
+    here: Collection[str],
+) -> progress.Place:
+    """Return where an instance is, of which Nova may not have told.
+
+    :param here: those that are on the host, listed last.
+    """
+    seen = changed.get(instance)
+    if instance not in here and (
+        seen is None or (seen.host == host and not seen.deleted)
+    ):
+        return progress.Place(here=False)
+    return place(changed, instance, host)
 
 
 def facts(

@@ -227,6 +227,30 @@ def all_rebuilt(
     )
 
 
+def is_clear(
+    verdict: model.Verdict, place: Place, facts: Facts, rules: Rules
+) -> bool:
+    """Return whether no more has to be known to tell what became of it."""
+    if place.here or place.seen is not None:
+        return True
+    newest = facts.evacuations.get(verdict.instance, [None])[0]
+    return under_way(newest, facts.lost_hosts) or _is_back(
+        verdict, facts.ours(verdict.instance, rules), rules
+    )
+
+
+def _is_back(
+    verdict: model.Verdict, ours: Sequence[model.Migration], rules: Rules
+) -> bool:
+    """Return whether the records say that one which has left the host is."""
+    return (
+        bool(ours)
+        and ours[0].status in DONE
+        and verdict.start is None
+        and not needs_a_look(verdict, ours, rules)
+    )
+
+
 def due(
     verdicts: Iterable[model.Verdict], facts: Facts, rules: Rules
 ) -> set[str]:
@@ -313,9 +337,11 @@ def _away(
     facts: Facts,
     rules: Rules,
 ) -> Step:
+    ours = facts.ours(verdict.instance, rules)
+    if seen is None and _is_back(verdict, ours, rules):
+        return Step(Next.RECOVERED, verdict.reason)
     if seen is None:
         return Step(Next.WAIT, "has left the failed host")
-    ours = facts.ours(verdict.instance, rules)
     if ours and ours[0].status in OPEN:
         return Step(Next.WAIT, f"is about to run on {seen.host}")
     if seen.task_state is not None:

@@ -188,12 +188,12 @@ class ReportRecovery(action.HostRecoveryAction):
                 outcomes_module.not_begun(v) for v in made.verdicts
             ]
         facts = observation.facts(nova, host, made, earlier)
-        changed = nova.changed_instances(observation.since(made))
         settings = observation.settings(self.host)
         rules = observation.rules(made, settings, self.wave)
+        places = observation.places(nova, host, made, facts, rules)
         for verdict in made.verdicts:
             if verdict.recover:
-                place = observation.place(changed, verdict.instance, host)
+                place = places[verdict.instance]
                 outcomes.append(
                     outcomes_module.conclude(verdict, place, facts, rules)
                 )

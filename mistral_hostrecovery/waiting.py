@@ -73,13 +73,9 @@ class WaitForState(action.HostRecoveryAction):
             if here.isdisjoint(v.instance for v in scope):
                 return {"state": "done", "wave": self.wave, "reason": None}
             return self._again(course.look(made.recover, {}, facts, rules))
-        changed = nova.changed_instances(observation.since(made))
-        places = {
-            v.instance: observation.place(
-                changed, v.instance, self.host["host"]
-            )
-            for v in made.recover
-        }
+        places = observation.places(
+            nova, self.host["host"], made, facts, rules
+        )
         steps = {
             v.instance: progress.next_step(
                 v, places[v.instance], facts, rules

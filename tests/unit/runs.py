@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Mapping
 import datetime
+import itertools
 from typing import Any
 from unittest import mock
 
@@ -121,11 +122,14 @@ class Nova(_Service):
         return host in self.arrived
 
     def changed_instances(
-        self, since: datetime.datetime, host: str | None = None
+        self,
+        since: datetime.datetime,
+        host: str | None = None,
+        most: int | None = None,
     ) -> dict[str, model.Instance]:
         if host is None:
             self._call("changed_instances")
-            return self.changed
+            return dict(itertools.islice(self.changed.items(), most))
         self._call("changed_instances_of_host")
         # What a test says of an instance has changed, too.
         here = {i.id: i for i in self.here if i != facts.instance(id=i.id)}
@@ -342,6 +346,17 @@ class RunTestCase(base.BaseTestCase):
                 instance=instance, status=status, **{**ordinary, **more}
             )
         )
+
+    def others_changed(self, many: int) -> None:
+        """Nova lists so many first that are not of this host."""
+        names = [f"other{number}" for number in range(many)]
+        others = {n: facts.instance(id=n, host="c5") for n in names}
+        mine = {
+            name: seen
+            for name, seen in self.nova.changed.items()
+            if not name.startswith("other")
+        }
+        self.nova.changed = {**others, **mine}
 
     def call(self, **carried: Any) -> action.Call:
         clock_: Any = standins.Stopwatch()

@@ -168,6 +168,24 @@ class ListTest(CloudTestCase):
         self.assertEqual("c1", asked["host"])
         self.assertEqual("1", asked["all_tenants"])
 
+    def test_some_of_many_changed_instances(self) -> None:
+        """The next page is not asked for."""
+        link = {"servers_links": [{"rel": "next", "href": "x"}]}
+        self.web.get(
+            f"{NOVA}/servers/detail",
+            json={"servers": [server(id=name) for name in "abc"], **link},
+        )
+        found = self.connect().changed_instances(facts.NOW, most=2)
+        self.assertEqual({"a", "b"}, set(found))
+        (sent,) = self.sent("GET", f"{NOVA}/servers")
+        self.assertEqual("2", query(sent)["limit"])
+
+    def test_many_are_listed_in_pages(self) -> None:
+        self.web.get(f"{NOVA}/servers/detail", json={"servers": []})
+        self.connect().changed_instances(facts.NOW, most=5000)
+        (sent,) = self.sent("GET", f"{NOVA}/servers")
+        self.assertEqual("1000", query(sent)["limit"])
+
     def test_facts_of_an_instance(self) -> None:
         raw = server(
             image="",

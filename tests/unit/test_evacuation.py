@@ -1181,6 +1181,45 @@ class WaitForStateTest(EvacuationTestCase):
         )
         self.assertEqual("again", self.wait()["state"])
 
+    def test_where_much_has_changed_not_all_of_it_is_listed(self) -> None:
+        """One failed and is on the host, one is back."""
+        self.nova.here = [facts.instance()]
+        self.record("web", "failed")
+        self.record("db", "done")
+        self.others_changed(200)
+        found = self.wait()
+        self.assertEqual(("again", "fr"), (found["state"], found["course"]))
+        self.assertEqual(
+            [
+                "migrations",
+                "changed_instances",
+                "changed_instances_of_host",
+                "instance_ids",
+            ],
+            self.nova.calls,
+        )
+
+    def test_but_for_what_may_have_to_be_started_all_is(self) -> None:
+        self.nova.here = []
+        self.planned(facts.verdict(halted=True, start=1))
+        self.record("web", "done")
+        self.nova.changed["web"] = facts.instance(
+            host="c4", vm_state="stopped"
+        )
+        self.others_changed(200)
+        self.assertEqual("again", self.wait()["state"])
+        self.assertEqual(2, self.nova.calls.count("changed_instances"))
+
+    def test_deleted_where_much_has_changed(self) -> None:
+        self.nova.here = []
+        self.record("web", "failed")
+        self.record("db", "failed")
+        for name in ("web", "db"):
+            self.nova.changed[name] = facts.instance(id=name, deleted=True)
+        self.others_changed(200)
+        self.assertEqual("done", self.wait()["state"])
+        self.assertEqual(1, self.nova.calls.count("changed_instances"))
+
     def test_failed_is_asked_again(self) -> None:
         self.record("web", "failed")
         self.record("db", "accepted", updated_at=ago(1))

@@ -306,7 +306,21 @@ TIMELINE: list[tuple[str, str, progress.Place, list[Any], Next]] = [
         "left_the_host_unseen",
         "active",
         progress.Place(False),
+        [ours("pre-migrating", destination="c4")],
+        Next.WAIT,
+    ),
+    (
+        "left_the_host_unseen_and_is_rebuilt",
+        "active",
+        progress.Place(False),
         [ours("done", destination="c4")],
+        Next.RECOVERED,
+    ),
+    (
+        "left_the_host_unseen_and_nobody_knows",
+        "active",
+        progress.Place(False),
+        [ours("failed", destination="c4")],
         Next.WAIT,
     ),
     ("not_listed_so_unchanged", "active", progress.Place(True), [], Next.ASK),
@@ -613,6 +627,43 @@ class WorthALookTest(base.BaseTestCase):
         stuck = ours("pre-migrating", destination="dead")
         self.assertFalse(self.look(stuck))
         self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
+
+
+@ddt.ddt
+class IsClearTest(base.BaseTestCase):
+    """Of one that has left the host, unseen."""
+
+    def is_clear(self, *records: model.Migration, **more: Any) -> bool:
+        place = more.pop("place", progress.Place(here=False))
+        return progress.is_clear(
+            facts.verdict(**more), place, known(*records), facts.RULES
+        )
+
+    @ddt.data("done", "completed", "accepted", "pre-migrating")
+    def test_records_tell_that_it_is_back_or_will_be(
+        self, status: str
+    ) -> None:
+        self.assertTrue(self.is_clear(ours(status)))
+
+    @ddt.data("failed", "error")
+    def test_records_do_not_tell_what_became_of_it(self, status: str) -> None:
+        self.assertFalse(self.is_clear(ours(status)))
+        self.assertFalse(self.is_clear())
+        self.assertFalse(self.is_clear(old("done")))
+
+    def test_what_is_to_be_started_is_not_back(self) -> None:
+        """In this wave, or in one that may never come."""
+        for start in (facts.RULES.wave, facts.RULES.wave + 1):
+            self.assertFalse(self.is_clear(ours("done"), start=start))
+
+    def test_what_may_have_to_be_stopped_is_not_back(self) -> None:
+        self.assertFalse(
+            self.is_clear(ours("done"), stopped=True, was="error")
+        )
+
+    def test_what_was_seen_is(self) -> None:
+        for place in (progress.Place(here=True), here(), away()):
+            self.assertTrue(self.is_clear(place=place))
 
 
 class AllRebuiltTest(base.BaseTestCase):

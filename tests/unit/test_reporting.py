@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last look, and what becomes of it when Nova does not answer."""
 
+import dataclasses
 from typing import Any
 
 from mistral_hostrecovery import clock
@@ -46,6 +47,48 @@ class ReportTest(runs.RunTestCase):
         found = self.report(state="refused", reason="somebody enabled it")
         self.assertEqual(2, found["counts"]["recovered"])
         self.assertEqual("recovered", found["state"])
+
+    def test_what_is_back_needs_no_details(self) -> None:
+        """Of two instances no more than 104 are listed with them."""
+        self.nova.records = [
+            dataclasses.replace(one, destination="c4", updated_at=ago(-20))
+            for one in self.nova.records
+        ]
+        for name in self.nova.changed:
+            self.nova.changed[name] = facts.instance(
+                id=name, host="c4", launched_at=ago(-10)
+            )
+        for others, launches in ((102, 2), (103, 1), (104, 0)):
+            self.others_changed(others)
+            outcomes = self.report()["outcomes"]
+            self.assertEqual(
+                [("recovered", "c4")] * 2,
+                [(one["outcome"], one["destination"]) for one in outcomes],
+            )
+            self.assertEqual(
+                launches, sum("rebuilt_at" in one for one in outcomes)
+            )
+
+    def test_what_failed_elsewhere_needs_them(self) -> None:
+        self.record("db", "failed")
+        self.nova.changed["db"] = facts.instance(
+            id="db", host="c4", vm_state="error", fault="no disk"
+        )
+        self.others_changed(200)
+        found = self.report()
+        self.assertEqual("failed", found["state"])
+        self.assertIn("no disk", str(found["outcomes"]))
+
+    def test_what_failed_is_listed_with_its_host(self) -> None:
+        self.record("db", "failed")
+        db = facts.instance(id="db", vm_state="error", fault="no room")
+        self.nova.here = [db]
+        self.nova.changed["db"] = db
+        self.others_changed(200)
+        found = self.report()
+        self.assertEqual(1, found["counts"]["recovered"])
+        self.assertIn("no room", str(found["outcomes"]))
+        self.assertEqual(1, self.nova.calls.count("changed_instances"))
 
     def test_instance_that_came_later_has_an_outcome(self) -> None:
         self.nova.here = [facts.instance(id="late")]
