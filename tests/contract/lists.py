@@ -86,10 +86,14 @@ class Lists(base.CloudContract):
         self.wait("gone", lambda: self.call("GET", path)[0] == 404)
         left = self.get(f"/servers/detail?{HOST}")["servers"]
         self.assertEqual([db], [server["id"] for server in left])
-        path = f"/servers/detail?all_tenants=1&changes-since={since}"
-        found = {s["id"]: s["status"] for s in self.get(path)["servers"]}
-        self.assertEqual("DELETED", found[web])
-        self.assertEqual("ACTIVE", found[db])
+        # Also where it is asked for one host only.
+        for where in ("all_tenants=1", HOST):
+            path = f"/servers/detail?{where}&changes-since={since}"
+            found = {s["id"]: s["status"] for s in self.get(path)["servers"]}
+            self.assertEqual("DELETED", found[web])
+            self.assertEqual("ACTIVE", found[db])
+            paged = self.pages(path, "servers", "id")
+            self.assertEqual(list(found), [s["id"] for s in paged])
 
     def test_without_all_tenants_the_own_project_only(self) -> None:
         web = self.boot("web")
