@@ -170,9 +170,8 @@ class NovaCloud:
         query = {"all_tenants": 1, "changes-since": clock.stamp(since)}
         if host is not None:
             query["host"] = host
-        if most is not None:
-            query["limit"] = min(most, nova_api.PAGE)
-        found = self._api.list("/servers/detail", "servers", query)
+        page = nova_api.PAGE if most is None else min(most, nova_api.PAGE)
+        found = self._api.list("/servers/detail", "servers", query, page)
         return {
             raw["id"]: nova_facts.instance(raw)
             for raw in itertools.islice(found, most)

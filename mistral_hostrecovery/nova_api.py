@@ -88,7 +88,7 @@ class NovaApi:
         )
 
     def list(
-        self, path: str, key: str, query: Mapping[str, Any]
+        self, path: str, key: str, query: Mapping[str, Any], page: int = PAGE
     ) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, page by page as Nova's links say.
 
@@ -98,7 +98,7 @@ class NovaApi:
             key == "migrations" and self.version >= _PAGED_MIGRATIONS
         )
         paged = paged or key == "hypervisors"
-        query = {"limit": PAGE, **query} if paged else dict(query)
+        query = {**query, "limit": page} if paged else dict(query)
         subject = _subject(key, query)
         while True:
             url = f"{path}?{urllib.parse.urlencode(query)}" if query else path
