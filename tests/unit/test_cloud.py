@@ -138,10 +138,12 @@ class ListTest(CloudTestCase):
     def test_filters_narrow_but_never_to_one_project_or_host(self) -> None:
         self.web.get(f"{NOVA}/servers", json={"servers": [{"id": "a"}]})
         found = self.connect().instance_ids(
-            "c1", {"all_tenants": 0, "host": "c2", "flavor": "big"}
+            "c1",
+            {"all_tenants": 0, "host": "c2", "flavor": "big", "limit": 1},
         )
         self.assertEqual({"a"}, found)
         asked = query(self.sent("GET", f"{NOVA}/servers")[0])
+        self.assertEqual("1000", asked["limit"])
         self.assertEqual("1", asked["all_tenants"])
         self.assertEqual("c1", asked["host"])
         self.assertEqual("big", asked["flavor"])
