@@ -57,8 +57,8 @@ class Sent:
     why_stopped: str | None = None
     #: What kept Nova from answering, None if it answered.
     trouble: errors.HostRecoveryError | None = None
-    #: It has been asked for as long as one run may ask, and could be asked
-    #: for more.
+    #: It has been asked for as long as one run may ask, and there is room for
+    #: more, or will be soon.
     is_spent: bool = False
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import datetime
 import enum
 import itertools
+import math
 from typing import Any, Protocol
 import urllib.parse
 
@@ -170,7 +171,11 @@ class NovaCloud:
         query = {"all_tenants": 1, "changes-since": clock.stamp(since)}
         if host is not None:
             query["host"] = host
-        page = nova_api.PAGE if most is None else min(most, nova_api.PAGE)
+        page = nova_api.PAGE
+        if most is not None:
+            # As even as can be: what is too much of the last one is for
+            # nothing.
+            page = math.ceil(most / math.ceil(most / page))
         found = self._api.list("/servers/detail", "servers", query, page)
         return {
             raw["id"]: nova_facts.instance(raw)

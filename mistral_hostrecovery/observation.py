@@ -93,9 +93,12 @@ def places(
     longer than a run has. Then Nova is asked for it only if the records of the
     evacuations leave something open.
 
-    :param facts: seen before.
+    :param facts: taken before: the lists must be newer than the records.
     """
-    most = DETAILS * len(made.recover) + DETAILS_AT_LEAST
+    if any(progress.has_to_be_seen(v, facts, rules) for v in made.recover):
+        most = None
+    else:
+        most = DETAILS * len(made.recover) + DETAILS_AT_LEAST
     changed = nova.changed_instances(since(made), most=most)
     if len(changed) == most:
         changed |= nova.changed_instances(since(made), host)

@@ -9,7 +9,8 @@ here means *wait*, never *ask*.
 
 Success is the instance's own newest evacuation record done, and then its
 host changed and its task_state clear: Nova sets these in that order, and the
-states alone look like success too early.
+states alone look like success too early.  So what has left the failed host
+with its record done is back, though nobody has looked at its states.
 
 Pure: facts in, decision out.
 """
@@ -221,10 +222,14 @@ def all_rebuilt(
     (nova/compute/manager.py rebuild_instance); nothing comes after that.
     """
     return all(
-        ours and ours[0].status in DONE and not needs_a_look(v, ours, rules)
-        for v in verdicts
-        for ours in [facts.ours(v.instance, rules)]
+        _is_back(v, facts.ours(v.instance, rules), rules) for v in verdicts
     )
+
+
+def has_to_be_seen(verdict: model.Verdict, facts: Facts, rules: Rules) -> bool:
+    """Return whether it was evacuated, and the records do not tell its end."""
+    ours = facts.ours(verdict.instance, rules)
+    return _is_done(ours) and not _is_back(verdict, ours, rules)
 
 
 def is_clear(
@@ -233,22 +238,24 @@ def is_clear(
     """Return whether no more has to be known to tell what became of it."""
     if place.here or place.seen is not None:
         return True
-    newest = facts.evacuations.get(verdict.instance, [None])[0]
-    return under_way(newest, facts.lost_hosts) or _is_back(
-        verdict, facts.ours(verdict.instance, rules), rules
-    )
+    ours = facts.ours(verdict.instance, rules)
+    is_busy = any(under_way(record, facts.lost_hosts) for record in ours[:1])
+    return is_busy or _is_back(verdict, ours, rules)
 
 
 def _is_back(
     verdict: model.Verdict, ours: Sequence[model.Migration], rules: Rules
 ) -> bool:
-    """Return whether the records say that one which has left the host is."""
+    """Return whether it is recovered once it has left the failed host."""
     return (
-        bool(ours)
-        and ours[0].status in DONE
+        _is_done(ours)
         and verdict.start is None
         and not needs_a_look(verdict, ours, rules)
     )
+
+
+def _is_done(ours: Sequence[model.Migration]) -> bool:
+    return any(record.status in DONE for record in ours[:1])
 
 
 def due(

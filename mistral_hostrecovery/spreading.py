@@ -34,7 +34,7 @@ WORTH_A_LOOK = 12
 #: ... or, where no more may be under way, when so many of these, or three
 #: quarters, should have ended: meanwhile there are fewer than may be ...
 ENDS_WORTH_A_LOOK = 8
-#: ... or after so many seconds, while fewer claims than this tell the pace ...
+#: ... or after so many seconds, while fewer than this tell the pace ...
 UNSURE_SECONDS = 2.0
 SURE = 8
 #: ... or, where nothing tells it, after this part of the time so far ...
@@ -132,9 +132,12 @@ def send(
             at_most = _at_most(gone, took, limits)
         else:
             worth = max(min(ENDS_WORTH_A_LOOK, limits.under_way * 3 // 4), 1)
-            unsure = 0 < gone < SURE
-            at_most = UNSURE_SECONDS if unsure else batch.FACTS_SECONDS
-            # The more are under way, the more end: at first these were few.
+            at_most = batch.FACTS_SECONDS
+            if 0 < gone < SURE:
+                at_most = max(UNSURE_SECONDS, took * QUIET_PART)
+                at_most = min(at_most, batch.FACTS_SECONDS)
+            # At first few were under way, so few ended: the pace since the
+            # last look counts if it is higher.
             if lately * took > gone * (now.at - last.at):
                 took, gone = now.at - last.at, lately
         pause = _pause(now, took, gone, worth, elapsed)
@@ -281,9 +284,10 @@ def _pause(
 ) -> float:
     """Return the seconds until the next look is worth it, at this pace.
 
-    :param took: seconds from the first of these requests to this look.
-    :param gone: how many of those asked before this look do not keep others
-        from being asked any more.
+    :param took: seconds from the first of these requests to this look, or
+        those since the look before.
+    :param gone: how many of those asked before this look ceased then to keep
+        others from being asked.
     :param worth: how many of them a look is worth.
     :param elapsed: seconds since the run of the action began.
     """

@@ -661,6 +661,24 @@ class IsClearTest(base.BaseTestCase):
             self.is_clear(ours("done"), stopped=True, was="error")
         )
 
+    def test_a_record_of_an_earlier_recovery_tells_nothing(self) -> None:
+        self.assertFalse(self.is_clear(old("accepted")))
+
+    def test_what_the_records_say_has_to_be_seen(self) -> None:
+        """No list of some tells what became of it."""
+
+        def has_to(*records: model.Migration, **more: Any) -> bool:
+            return progress.has_to_be_seen(
+                facts.verdict(**more), known(*records), facts.RULES
+            )
+
+        done = ours("done")
+        self.assertTrue(has_to(done, start=facts.RULES.wave))
+        self.assertTrue(has_to(done, stopped=True, was="error"))
+        self.assertFalse(has_to(done))
+        self.assertFalse(has_to(ours("failed"), start=facts.RULES.wave))
+        self.assertFalse(has_to(start=facts.RULES.wave))
+
     def test_what_was_seen_is(self) -> None:
         for place in (progress.Place(here=True), here(), away()):
             self.assertTrue(self.is_clear(place=place))
