@@ -61,6 +61,8 @@ class Instance:
     #: When a host had it running last, also for one that is rebuilt there.
     launched_at: datetime.datetime | None = None
     fault: str | None = None
+    #: An evacuation of it failed when its new host had started it already.
+    left_running: bool = False
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     #: None for a volume-backed instance.
     image: str | None = None

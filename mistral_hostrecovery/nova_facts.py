@@ -13,6 +13,11 @@ from typing import Any
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 
+#: Where an evacuation fails in this line, Nova leaves the guest that it has
+#: started running (nova/compute/manager.py _do_rebuild_instance), and calls
+#: the record failed like any other. Administrators see where.
+_STARTED = "expected_task_state=[task_states.REBUILD_SPAWNING]"
+
 #: Longest fault of an instance that is passed on.
 _FAULT_LENGTH = 200
 
@@ -56,6 +61,7 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
         launched=raw.get("OS-SRV-USG:launched_at", True) is not None,
         launched_at=_known(raw.get("OS-SRV-USG:launched_at")),
         fault=_fault(raw.get("fault") or {}),
+        left_running=_STARTED in str((raw.get("fault") or {}).get("details")),
         metadata=raw.get("metadata", {}),
         image=(raw.get("image") or {}).get("id"),
         flavor=_flavor(raw.get("flavor") or {}),

@@ -6,7 +6,7 @@ Pure: facts and policy in, plan out.  The plan is made once per execution and
 does not change afterwards.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import dataclasses
 import datetime
 from typing import Any
@@ -80,22 +80,26 @@ def filters(search_opts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def moving_to(
-    migrations: Iterable[model.Migration], lost_hosts: frozenset[str]
+    migrations: Iterable[model.Migration],
+    lost_hosts: frozenset[str],
+    left_running: Collection[str] = (),
 ) -> dict[str, str]:
     """Return, by instance, the host on which it may already run.
 
     Fencing the source does not stop the guest on the destination of a live
     migration or resize, unless that host is fenced too.
+
+    :param left_running: instances of which an evacuation failed late.
     """
     newest = {
         m.instance: m
         for m in sorted(migrations, key=lambda m: m.id)
-        if m.type != "evacuation"
+        if m.instance in left_running or m.type != "evacuation"
     }
     return {
         m.instance: m.destination or "an unknown host"
         for m in newest.values()
-        if m.status not in model.OVER
+        if (m.instance in left_running or m.status not in model.OVER)
         and m.destination != m.source
         and m.destination not in lost_hosts
     }

@@ -428,6 +428,12 @@ def _again(
     attempts = len(ours)
     cause = (seen.fault if seen else None) or f"migration {ours[0].status}"
     failure = f"attempt {attempts} of {rules.max_attempts} failed: {cause}"
+    if seen is not None and seen.left_running:
+        return Step(
+            Next.FAILED,
+            f"may already run on {ours[0].destination}: {failure}, after it"
+            " had been started there; look there before anything else",
+        )
     if attempts >= rules.max_attempts:
         return Step(Next.FAILED, failure)
     pause = pause_after(attempts)

@@ -88,6 +88,19 @@ class InstanceTest(base.BaseTestCase):
         self.assertIsNone(instance(fault={"message": ""}).fault)
         self.assertEqual("no", instance(fault={"message": "no"}).fault)
 
+    def test_where_an_evacuation_failed(self) -> None:
+        """As Nova 34 told it when all controllers had died."""
+        frame = '  File "nova/compute/manager.py", line {}, in {}\n    {}\n'
+        rebuild = "_do_rebuild_instance"
+        save = "instance.save(expected_task_state=[task_states.{}])"
+        late = frame.format(4287, rebuild, save.format("REBUILD_SPAWNING"))
+        early = frame.format(4210, rebuild, save.format("REBUILDING"))
+        for details, wanted in ((late, True), (early, False), (None, False)):
+            fault = {"message": "MessagingTimeout", "details": details}
+            self.assertIs(wanted, instance(fault=fault).left_running)
+        self.assertFalse(instance(fault={"message": "no"}).left_running)
+        self.assertFalse(instance(fault=None).left_running)
+
     def test_fault_is_printable_and_short(self) -> None:
         """Some texts of Nova contain what a tenant chose."""
         long = "No valid host was found. " * 4

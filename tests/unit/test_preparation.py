@@ -288,6 +288,16 @@ class ListTest(runs.RunTestCase):
         self.nova.others = [facts.service("c4", forced_down=True)]
         self.assertIsNone(self.list()["instances"][0].get("moving_to"))
 
+    def test_what_runs_where_its_evacuation_failed_may_run_there(self) -> None:
+        """Also when the recovery is started again."""
+        self.record("web", "failed")
+        self.assertIsNone(self.list()["instances"][0].get("moving_to"))
+        web = facts.instance(vm_state="error", left_running=True)
+        self.nova.here = [web]
+        self.assertEqual("c4", self.list()["instances"][0]["moving_to"])
+        self.nova.others = [facts.service("c4", forced_down=True)]
+        self.assertIsNone(self.list()["instances"][0].get("moving_to"))
+
     def test_instances_are_listed_before_the_migrations(self) -> None:
         """Else an evacuation that ends in between would be missed."""
         self.list()

@@ -629,6 +629,32 @@ class WorthALookTest(base.BaseTestCase):
         self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
 
 
+class LeftRunningTest(base.BaseTestCase):
+    def test_what_runs_where_its_evacuation_failed_is_not_asked_again(
+        self,
+    ) -> None:
+        """It would run twice, however long ago that was."""
+        record = ours("failed", destination="c3")
+        for left_running, wanted in (
+            (True, Next.FAILED),
+            (False, Next.ASK),
+        ):
+            found = progress.next_step(
+                facts.verdict(),
+                here(
+                    vm_state="error",
+                    fault="MessagingTimeout",
+                    left_running=left_running,
+                ),
+                known(record, now=facts.at(3600)),
+                facts.RULES,
+            )
+            self.assertEqual(wanted, found.next)
+            self.assertEqual(
+                left_running, "may already run on c3" in found.reason
+            )
+
+
 @ddt.ddt
 class IsClearTest(base.BaseTestCase):
     """Of one that has left the host, unseen."""
