@@ -311,3 +311,5 @@ class CloudContract(base.BaseTestCase, abc.ABC):
         self.assertEqual("error", server["OS-EXT-STS:vm_state"])
         self.assertEqual(SOURCE, server["OS-EXT-SRV-ATTR:host"])
         self.assertIn(said, server["fault"]["message"])
+        # Administrators see in it how far Nova had come.
+        self.assertIn("Traceback", server["fault"]["details"])

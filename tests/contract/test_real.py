@@ -4,7 +4,12 @@
 import time
 from typing import Any
 
+from oslotest import base as oslotest
+
+from lab import cloud
+from lab import install
 from lab import making
+from mistral_hostrecovery import nova_facts
 from tests.contract import actions
 from tests.contract import answers
 from tests.contract import base
@@ -16,6 +21,10 @@ from tests.contract import placement
 from tests.functional import base as functional
 
 BOOT = 120
+
+#: What the line is that nova_facts looks for, and what comes before it.
+LATE = "instance.save(expected_task_state=[task_states.REBUILD_SPAWNING])"
+STARTS = ("self.driver.rebuild(", "self._rebuild_default_impl(")
 NAMES = (base.SOURCE, *base.DESTINATIONS)
 TPM = {
     "COMPUTE_SECURITY_TPM_2_0",
@@ -290,3 +299,20 @@ class TestLists(Real, lists.Lists):
 
 class TestRoles(Real, lists.Roles):
     pass
+
+
+class TestSource(oslotest.BaseTestCase):
+    def test_where_a_guest_is_left_running(self) -> None:
+        """No failure on demand falls between the two lines."""
+        venv = install.ensure_venv(cloud.silent)
+        found = venv.glob("lib/python3*/site-packages/nova/compute/manager.py")
+        source = next(found).read_text()
+        _, rest = source.split("    def _do_rebuild_instance(")
+        body, _ = rest.split("\n    def ", 1)
+        self.assertEqual(1, source.count(LATE))
+        for start in STARTS:
+            self.assertEqual(1, body.count(start))
+            self.assertLess(body.index(start), body.index(LATE))
+        fault = {"message": "MessagingTimeout", "details": LATE}
+        raw = {"id": "web", "fault": fault}
+        self.assertTrue(nova_facts.instance(raw).left_running)
