@@ -89,19 +89,22 @@ def moving_to(
     Fencing the source does not stop the guest on the destination of a live
     migration or resize, unless that host is fenced too.
 
-    :param left_running: instances of which an evacuation failed late.
+    :param left_running: instances that Nova had started when it failed.
     """
-    newest = {
-        m.instance: m
-        for m in sorted(migrations, key=lambda m: m.id)
-        if m.instance in left_running or m.type != "evacuation"
-    }
+    ordered = sorted(migrations, key=lambda m: m.id)
+    moves = {m.instance: m for m in ordered if m.type != "evacuation"}
+    # The newest of each; one that was rebuilt by its owner has no failed one.
+    evacuations = {m.instance: m for m in ordered if m.type == "evacuation"}
+    found = [m for m in moves.values() if m.status not in model.OVER]
+    found += [
+        m
+        for m in evacuations.values()
+        if m.instance in left_running and m.status == "failed"
+    ]
     return {
         m.instance: m.destination or "an unknown host"
-        for m in newest.values()
-        if (m.instance in left_running or m.status not in model.OVER)
-        and m.destination != m.source
-        and m.destination not in lost_hosts
+        for m in found
+        if m.destination != m.source and m.destination not in lost_hosts
     }
 
 

@@ -345,9 +345,9 @@ def _away(
     rules: Rules,
 ) -> Step:
     ours = facts.ours(verdict.instance, rules)
-    if seen is None and _is_back(verdict, ours, rules):
-        return Step(Next.RECOVERED, verdict.reason)
     if seen is None:
+        if _is_back(verdict, ours, rules):
+            return Step(Next.RECOVERED, verdict.reason)
         return Step(Next.WAIT, "has left the failed host")
     if ours and ours[0].status in OPEN:
         return Step(Next.WAIT, f"is about to run on {seen.host}")

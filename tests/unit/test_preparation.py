@@ -298,6 +298,15 @@ class ListTest(runs.RunTestCase):
         self.nova.others = [facts.service("c4", forced_down=True)]
         self.assertIsNone(self.list()["instances"][0].get("moving_to"))
 
+    def test_a_rebuild_that_failed_late_left_it_where_it_was(self) -> None:
+        """What had moved it once before tells nothing."""
+        web = facts.instance(vm_state="error", left_running=True)
+        self.nova.here = [web]
+        self.assertIsNone(self.list()["instances"][0].get("moving_to"))
+        self.record("web", "completed", type="live-migration")
+        self.record("web", "completed")
+        self.assertIsNone(self.list()["instances"][0].get("moving_to"))
+
     def test_instances_are_listed_before_the_migrations(self) -> None:
         """Else an evacuation that ends in between would be missed."""
         self.list()
