@@ -118,7 +118,8 @@ def main() -> int:
         "settings",
         nargs="*",
         metavar="KEY=VALUE",
-        help="spawn_delay=SECONDS spawn_fail=TEXT shared=true, null resets",
+        help="spawn_delay=SECONDS spawn_fail=TEXT stop_fail=TEXT shared=true,"
+        " null resets",
     )
     arguments = parser.parse_args()
     try:

@@ -228,9 +228,9 @@ class Lab:
     def control(self, host: str, **settings: Any) -> dict[str, Any]:
         """Merge settings into those of the host; None resets one.
 
-        spawn_delay: seconds; spawn_fail: the error text; shared: whether the
-        host has the shared storage. Read at each spawn, and while one is
-        delayed. Returns what is set.
+        spawn_delay: seconds; spawn_fail, stop_fail: the error text; shared:
+        whether the host has the shared storage. Read at each spawn, while one
+        is delayed, and at each stop. Returns what is set.
         """
         return self._hosts.control(host, settings)
 

@@ -11,6 +11,7 @@ from lab import layout
 SETTINGS = {
     "spawn_delay": (int, float),
     "spawn_fail": (str,),
+    "stop_fail": (str,),
     "shared": (bool,),
 }
 

@@ -10,7 +10,7 @@ nova-compute, by the lab's virtual environment. Below the host's state_path:
     disks/ID    root disk on the host's own storage; a token that is minted
                 when the disk is made from the image, so that a root disk
                 that was lost and made anew is seen as another token
-    control.json  read at each spawn: spawn_delay, spawn_fail, shared
+    control.json  read each time: spawn_delay, spawn_fail, stop_fail, shared
 
 Disks on shared storage are in RUN/shared, RUN being two levels up.
 """
@@ -115,6 +115,9 @@ class Hypervisor(fake.FakeDriverWithoutFakeNodes):
     def power_off(
         self, instance: Any, timeout: int = 0, retry_interval: int = 0
     ) -> None:
+        reason = self._read_control().get("stop_fail")
+        if reason:
+            raise exception.NovaException(reason)
         super().power_off(instance, timeout, retry_interval)
         (self._running / instance.uuid).unlink(missing_ok=True)
 

@@ -61,8 +61,8 @@ class Instance:
     #: When a host had it running last, also for one that is rebuilt there.
     launched_at: datetime.datetime | None = None
     fault: str | None = None
-    #: An evacuation of it failed when its new host had started it already.
-    left_running: bool = False
+    #: Its fault is of a rebuild that failed when it had been started already.
+    failed_late: bool = False
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
     #: None for a volume-backed instance.
     image: str | None = None
@@ -118,6 +118,21 @@ class Migration:
     destination: str | None
     created_at: datetime.datetime
     updated_at: datetime.datetime
+
+
+def is_left_running(instance: Instance, evacuation: Migration) -> bool:
+    """Return whether this evacuation failed after the guest was started.
+
+    Nova does not stop that guest. It notes the launch when it clears the task
+    state, so no later than the instance may be asked for again; its fault says
+    so too, also where the clock of the new host is slow
+    (nova/compute/manager.py rebuild_instance).
+    """
+    at = instance.launched_at
+    return evacuation.status == "failed" and (
+        instance.failed_late
+        or (at is not None and at >= evacuation.created_at)
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
         launched=raw.get("OS-SRV-USG:launched_at", True) is not None,
         launched_at=_known(raw.get("OS-SRV-USG:launched_at")),
         fault=_fault(raw.get("fault") or {}),
-        left_running=_STARTED in str((raw.get("fault") or {}).get("details")),
+        failed_late=_STARTED in str((raw.get("fault") or {}).get("details")),
         metadata=raw.get("metadata", {}),
         image=(raw.get("image") or {}).get("id"),
         flavor=_flavor(raw.get("flavor") or {}),

@@ -6,7 +6,7 @@ Pure: facts and policy in, plan out.  The plan is made once per execution and
 does not change afterwards.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import datetime
 from typing import Any
@@ -82,24 +82,27 @@ def filters(search_opts: Mapping[str, Any]) -> dict[str, Any]:
 def moving_to(
     migrations: Iterable[model.Migration],
     lost_hosts: frozenset[str],
-    left_running: Collection[str] = (),
+    instances: Iterable[model.Instance] = (),
 ) -> dict[str, str]:
     """Return, by instance, the host on which it may already run.
 
     Fencing the source does not stop the guest on the destination of a live
     migration or resize, unless that host is fenced too.
 
-    :param left_running: instances that Nova had started when it failed.
+    :param instances: of which Nova may have started one, and then failed. It
+        calls such a one error, until somebody who has looked there resets it.
     """
     ordered = sorted(migrations, key=lambda m: m.id)
     moves = {m.instance: m for m in ordered if m.type != "evacuation"}
     # The newest of each; one that was rebuilt by its owner has no failed one.
     evacuations = {m.instance: m for m in ordered if m.type == "evacuation"}
+    in_error = {i.id: i for i in instances if i.vm_state == "error"}
     found = [m for m in moves.values() if m.status not in model.OVER]
     found += [
         m
         for m in evacuations.values()
-        if m.instance in left_running and m.status == "failed"
+        if m.instance in in_error
+        and model.is_left_running(in_error[m.instance], m)
     ]
     return {
         m.instance: m.destination or "an unknown host"

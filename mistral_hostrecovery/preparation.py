@@ -188,8 +188,7 @@ class ListInstances(action.HostRecoveryAction):
         migrations = nova.migrations(host, evacuations_only=False)
         # Last, for it also says if Nova could not see a part of the lists.
         lost_hosts = fencing.lost(nova.services())
-        left_running = {i.id for i in instances if i.left_running}
-        moving = plan.moving_to(migrations, lost_hosts, left_running)
+        moving = plan.moving_to(migrations, lost_hosts, instances)
         evacuating = {
             instance
             for instance, records in progress.group(

@@ -428,7 +428,7 @@ def _again(
     attempts = len(ours)
     cause = (seen.fault if seen else None) or f"migration {ours[0].status}"
     failure = f"attempt {attempts} of {rules.max_attempts} failed: {cause}"
-    if seen is not None and seen.left_running:
+    if seen is not None and model.is_left_running(seen, ours[0]):
         return Step(
             Next.FAILED,
             f"may already run on {ours[0].destination}: {failure}, after it"

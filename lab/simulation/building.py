@@ -6,7 +6,8 @@
     hosts: {c1: {state: down, forced_down: false, disabled: false,
                  disabled_reason: null, powered: false, sees_shared: true,
                  capacity: null, spawn_delay: null, spawn_fail: null,
-                 vcpus: null, ram: null, disk: null, traits: []},
+                 stop_fail: null, vcpus: null, ram: null, disk: null,
+                 traits: []},
             c2: {}, c3: {}}
     control: {nova-scheduler: up, nova-conductor: up}   # down, absent
     shared_storage: true     # root disks of image-backed instances

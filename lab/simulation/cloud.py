@@ -190,7 +190,10 @@ class Cloud:
                 self.after(self.settings.start, lambda: self._started(host))
 
     def control(self, name: str, **settings: Any) -> None:
-        """Set spawn_delay, spawn_fail, shared, capacity or claim_time."""
+        """Set spawn_delay, spawn_fail, stop_fail, shared, capacity...
+
+        ... or claim_time.
+        """
         with self.lock:
             self.settle()
             host = self.hosts[name]
@@ -200,6 +203,7 @@ class Cloud:
                 if key not in (
                     "spawn_delay",
                     "spawn_fail",
+                    "stop_fail",
                     "capacity",
                     "claim_time",
                 ):

@@ -51,6 +51,7 @@ class Evacuation:
     target_state: str | None
     vm_state: str
     incarnation: int = 0
+    launched: datetime.datetime | None = None
     fault: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def schedule(self) -> None:
@@ -157,13 +158,14 @@ class Evacuation:
             place = "shared" if dest.sees_shared else dest.name
             self.cloud.new_disk(instance, place)
         dest.guests[instance.id] = True
+        self.launched = self.cloud.now()
         self._expect("rebuild_spawning")
         self.cloud.change(
             instance,
             vm_state="active",
             task_state=None,
             power_state=cloud_module.RUNNING,
-            launched=self.cloud.now(),
+            launched=self.launched,
         )
         if self._wanted_state() == "stopped":
             self._next(dest, self.cloud.settings.stop, self._stopped)
@@ -176,6 +178,8 @@ class Evacuation:
         return self.vm_state
 
     def _stopped(self, dest: model.Host) -> None:
+        if dest.stop_fail or self.fault.get("how") == "stop":
+            raise EvacuationError(dest.stop_fail or "stop failed")
         dest.guests[self.instance.id] = False
         self.cloud.change(
             self.instance,
@@ -224,6 +228,9 @@ class Evacuation:
 
     def _error(self, message: str) -> None:
         self.cloud.change(self.instance, vm_state="error", task_state=None)
+        if self.launched:
+            # nova-compute still has what it could not save before.
+            self.cloud.change(self.instance, launched=self.launched)
         self.instance.fault = {
             "code": 500,
             "created": self.cloud.now(),

@@ -13,7 +13,8 @@ A fault is a dict.  It names the calls it matches and does one thing::
     {before_call: CALL, EVENT: NAME}      something else happens before
     {after_call: CALL, EVENT: NAME}       ... or after it was executed
     {fail_evacuation: web, how: no_valid_host}    200, then it fails:
-        no_valid_host, spawn, disk (not visible on the destination)
+        no_valid_host, spawn, disk (not visible on the destination), stop
+        (of one that was stopped: it has been started, and runs on)
     {fail_start: web}             an os-start: 202, then it stays stopped
     {dest_dies: web, when: spawning}      its destination's nova-compute
         dies: spawning, or unread (before it has read the request)
@@ -63,7 +64,7 @@ OPTIONS = (
     "when",
 )
 ORDERS = ("fail_evacuation", "dest_dies", "fail_start")
-HOW = ("no_valid_host", "spawn", "disk")
+HOW = ("no_valid_host", "spawn", "disk", "stop")
 WHEN = {"spawning": "dest_dies", "unread": "dest_dies_unread"}
 
 

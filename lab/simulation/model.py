@@ -61,6 +61,7 @@ class Host:
     capacity: int | None = None
     spawn_delay: float | None = None
     spawn_fail: str | None = None
+    stop_fail: str | None = None
     claim_time: float | None = None
     # One more for each start of nova-compute: what an earlier one had begun
     # is never finished by a later one.

@@ -78,7 +78,7 @@ class CloudContract(base.BaseTestCase, abc.ABC):
 
     @abc.abstractmethod
     def control(self, host: str, **settings: Any) -> None:
-        """Set spawn_delay, spawn_fail or shared."""
+        """Set spawn_delay, spawn_fail, stop_fail or shared."""
 
     @abc.abstractmethod
     def limit(self, host: str, vcpus: int) -> None:

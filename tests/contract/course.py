@@ -3,6 +3,8 @@
 
 from typing import Any
 
+from mistral_hostrecovery import model
+from mistral_hostrecovery import nova_facts
 from tests.contract import base
 
 STEPS = ("accepted", "pre-migrating", "done")
@@ -118,10 +120,27 @@ class Course(base.CloudContract):
         self.accepted(web)
         self.assert_failed(web, "failed", "no memory")
         self.assertEqual([], self.running(web))
+        (record,) = map(nova_facts.migration, self.records(web))
+        self.assertFalse(model.is_left_running(self.seen(web), record))
         for host in base.DESTINATIONS:
             self.control(host, spawn_fail=None)
         self.accepted(web)
         self.assertEqual("ACTIVE", self.evacuated(web)["status"])
+
+    def test_what_cannot_be_stopped_again_is_left_running(self) -> None:
+        web = self.ready(stopped=True)
+        for host in base.DESTINATIONS:
+            self.control(host, stop_fail="no answer")
+        earlier = self.seen(web)
+        self.accepted(web)
+        self.assert_failed(web, "failed", "no answer")
+        (record,) = map(nova_facts.migration, self.records(web))
+        self.assertEqual([record.destination], self.running(web))
+        self.assertTrue(model.is_left_running(self.seen(web), record))
+        self.assertFalse(model.is_left_running(earlier, record))
+
+    def seen(self, instance: str) -> model.Instance:
+        return nova_facts.instance(self.server(instance))
 
     def test_2_14_loses_a_disk_that_is_not_shared(self) -> None:
         web = self.ready(shared=False)

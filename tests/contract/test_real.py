@@ -7,6 +7,7 @@ from typing import Any
 from oslotest import base as oslotest
 
 from lab import cloud
+from lab import hosts as lab_hosts
 from lab import install
 from lab import making
 from mistral_hostrecovery import nova_facts
@@ -25,13 +26,13 @@ BOOT = 120
 #: What the line is that nova_facts looks for, and what comes before it.
 LATE = "instance.save(expected_task_state=[task_states.REBUILD_SPAWNING])"
 STARTS = ("self.driver.rebuild(", "self._rebuild_default_impl(")
+LAUNCHES = "self._update_instance_after_spawn(instance)"
 NAMES = (base.SOURCE, *base.DESTINATIONS)
 TPM = {
     "COMPUTE_SECURITY_TPM_2_0",
     "COMPUTE_SECURITY_TPM_TIS",
     "COMPUTE_SECURITY_TPM_SECRET_SECURITY_USER",
 }
-SETTINGS = ("spawn_delay", "spawn_fail", "shared")
 
 
 class Real(base.CloudContract):
@@ -45,14 +46,14 @@ class Real(base.CloudContract):
         self.tenant = self.session("demo", "demo")
         self.addCleanup(self.restore)
         for host in NAMES:
-            self.lab.control(host, **dict.fromkeys(SETTINGS))
+            self.lab.control(host, **dict.fromkeys(lab_hosts.SETTINGS))
 
     def restore(self) -> None:
         """Bring back all hosts, then delete what was booted."""
         services = self._services()
         for service in services:
             host = service["host"]
-            self.lab.control(host, **dict.fromkeys(SETTINGS))
+            self.lab.control(host, **dict.fromkeys(lab_hosts.SETTINGS))
             if service["forced_down"]:
                 # What was evacuated is cleaned up by a start only.
                 self.lab.kill_nova_compute(host)
@@ -315,4 +316,7 @@ class TestSource(oslotest.BaseTestCase):
             self.assertLess(body.index(start), body.index(LATE))
         fault = {"message": "MessagingTimeout", "details": LATE}
         raw = {"id": "web", "fault": fault}
-        self.assertTrue(nova_facts.instance(raw).left_running)
+        self.assertTrue(nova_facts.instance(raw).failed_late)
+        # A later save, which clears the task state, tells of the launch.
+        before = body[: body.index(LATE)].rstrip()
+        self.assertTrue(before.endswith(LAUNCHES), before[-100:])

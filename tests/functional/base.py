@@ -16,6 +16,7 @@ from novaclient import exceptions
 from oslotest import base
 
 from lab import cloud
+from lab import hosts
 from lab import making
 from lab import mistral
 
@@ -176,9 +177,7 @@ class FunctionalTest(base.BaseTestCase):
 
     def _restore_hosts(self) -> None:
         for host in self.lab.hosts:
-            self.lab.control(
-                host, shared=None, spawn_delay=None, spawn_fail=None
-            )
+            self.lab.control(host, **dict.fromkeys(hosts.SETTINGS))
             if self._service(host).forced_down:
                 # What was evacuated is cleaned up by a start only.
                 self.lab.kill_nova_compute(host)

@@ -97,9 +97,9 @@ class InstanceTest(base.BaseTestCase):
         early = frame.format(4210, rebuild, save.format("REBUILDING"))
         for details, wanted in ((late, True), (early, False), (None, False)):
             fault = {"message": "MessagingTimeout", "details": details}
-            self.assertIs(wanted, instance(fault=fault).left_running)
-        self.assertFalse(instance(fault={"message": "no"}).left_running)
-        self.assertFalse(instance(fault=None).left_running)
+            self.assertIs(wanted, instance(fault=fault).failed_late)
+        self.assertFalse(instance(fault={"message": "no"}).failed_late)
+        self.assertFalse(instance(fault=None).failed_late)
 
     def test_fault_is_printable_and_short(self) -> None:
         """Some texts of Nova contain what a tenant chose."""

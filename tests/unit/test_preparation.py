@@ -292,15 +292,24 @@ class ListTest(runs.RunTestCase):
         """Also when the recovery is started again."""
         self.record("web", "failed")
         self.assertIsNone(self.list()["instances"][0].get("moving_to"))
-        web = facts.instance(vm_state="error", left_running=True)
-        self.nova.here = [web]
-        self.assertEqual("c4", self.list()["instances"][0]["moving_to"])
+        for launch, moving_to in ((601, None), (599, "c4")):
+            self.nova.here = [
+                facts.instance(vm_state="error", launched_at=ago(launch))
+            ]
+            self.assertEqual(
+                moving_to, self.list()["instances"][0].get("moving_to")
+            )
         self.nova.others = [facts.service("c4", forced_down=True)]
+        self.assertIsNone(self.list()["instances"][0].get("moving_to"))
+
+    def test_who_resets_it_has_looked_there(self) -> None:
+        self.record("web", "failed")
+        self.nova.here = [facts.instance(launched_at=ago(599))]
         self.assertIsNone(self.list()["instances"][0].get("moving_to"))
 
     def test_a_rebuild_that_failed_late_left_it_where_it_was(self) -> None:
         """What had moved it once before tells nothing."""
-        web = facts.instance(vm_state="error", left_running=True)
+        web = facts.instance(vm_state="error", failed_late=True)
         self.nova.here = [web]
         self.assertIsNone(self.list()["instances"][0].get("moving_to"))
         self.record("web", "completed", type="live-migration")

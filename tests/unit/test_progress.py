@@ -634,24 +634,25 @@ class LeftRunningTest(base.BaseTestCase):
         self,
     ) -> None:
         """It would run twice, however long ago that was."""
-        record = ours("failed", destination="c3")
-        for left_running, wanted in (
-            (True, Next.FAILED),
-            (False, Next.ASK),
+        for launch, late, status, wanted in (
+            (-1, False, "failed", Next.ASK),
+            (0, False, "failed", Next.FAILED),
+            (9, False, "failed", Next.FAILED),
+            (-1, True, "failed", Next.FAILED),
+            # Nova chose no host.
+            (9, True, "error", Next.ASK),
         ):
-            found = progress.next_step(
-                facts.verdict(),
-                here(
-                    vm_state="error",
-                    fault="MessagingTimeout",
-                    left_running=left_running,
-                ),
-                known(record, now=facts.at(3600)),
-                facts.RULES,
+            seen = here(
+                vm_state="error",
+                fault="MessagingTimeout",
+                launched_at=facts.at(launch),
+                failed_late=late,
             )
-            self.assertEqual(wanted, found.next)
+            record = ours(status, destination="c3")
+            found = step(seen, record, now=facts.at(3600))
+            self.assertEqual(wanted, found.next, found)
             self.assertEqual(
-                left_running, "may already run on c3" in found.reason
+                wanted is Next.FAILED, "may already run on c3" in found.reason
             )
 
 
