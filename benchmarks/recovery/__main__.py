@@ -105,7 +105,8 @@ def _run(
     size = key["size"]
     say(f"{key['tool']}: {size} instances, round {key['round'] + 1}")
     measured = measure(prepared, key["tool"], size)
-    results.append(file, key | measured)
+    commit = {"commit": environment.commit()}
+    results.append(file, key | commit | measured)
     back = measured["back"]
     last = f"after {back[-1]:.1f} s" if len(back) == size else "never"
     say(

@@ -43,11 +43,15 @@ def describe(*venvs: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "linux": platform.release(),
         "mariadb": _said(database.SERVER, "--version").split()[2],
-        "commit": _said(
-            "git", "-C", str(layout.CHECKOUT), "rev-parse", "HEAD"
-        ),
+        "commit": commit(),
         **{name: versions[name] for name in PACKAGES if name in versions},
     }
+
+
+def commit() -> str:
+    """What is measured."""
+    describe = ("describe", "--always", "--abbrev=12", "--dirty")
+    return _said("git", "-C", str(layout.CHECKOUT), *describe)
 
 
 def _said(*command: str) -> str:

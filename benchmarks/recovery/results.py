@@ -33,7 +33,6 @@ def order(tools: list[str], turn: int) -> list[str]:
 
     So none profits from always being behind the same one.
     """
-    turn %= 2 * len(tools)
-    start = turn // 2
+    start = (turn + turn % 2) % len(tools)
     turned = tools[start:] + tools[:start]
     return turned[::-1] if turn % 2 else turned

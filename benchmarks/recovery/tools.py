@@ -4,7 +4,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -132,19 +131,20 @@ class HostEvacuate(Tool):
         command = [program("nova")]
         if self._version:
             command += ["--os-compute-api-version", self._version]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
+        asking = subprocess.Popen(
             [*command, "host-evacuate", "--strict", stage.FAILED],
             env=os.environ | self.cloud.lab.environment(),
             stdout=subprocess.DEVNULL,
-            check=True,
         )
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _, status, used = os.wait4(asking.pid, 0)
+        asking.returncode = os.waitstatus_to_exitcode(status)
+        if asking.returncode:
+            raise RuntimeError("nova host-evacuate failed.")
         asked_at = time.time()
         waited = answer(self._process)
         waited["asked_at"] = asked_at
         waited["cpu"] += used.ru_utime + used.ru_stime
-        waited["cpu"] -= before.ru_utime + before.ru_stime
+        waited["memory"] = max(waited["memory"], used.ru_maxrss // 1024)
         return waited
 
     def clean(self) -> None:
