@@ -59,6 +59,11 @@ def translated(
         raise errors.Unavailable(
             f"{service} did not answer about {subject}: {exc}"
         ) from exc
+    except ValueError as exc:
+        # What a proxy says instead, as a page.
+        raise errors.Unavailable(
+            f"{service}'s answer about {subject} makes no sense: {exc}"
+        ) from exc
     except nova_exc.ClientException as exc:
         raise _refusal(
             service, subject, exc.code, str(exc), 0.0, credentials, user

@@ -126,6 +126,10 @@ class NovaApi:
             raise downgraded(response)
         if response.status_code >= 400:
             raise answers.refusal("Nova", subject, response)
+        if method == "GET" and not isinstance(body, dict):
+            raise errors.Unavailable(
+                f"Nova's answer about {subject} makes no sense: it is not JSON"
+            )
         return body
 
 

@@ -93,6 +93,17 @@ class StatusTest(base.BaseTestCase):
         sentence = self.check(raised, errors.Refused)
         self.assertIn("[hostrecovery] of mistral.conf", sentence)
 
+    def test_page_of_a_proxy_is_no_answer(self) -> None:
+        page = answer(200)
+        page._content = b"<html>"
+
+        def read() -> None:
+            with answers.translated("Placement", "host c1"):
+                page.json()
+
+        error = self.assertRaises(errors.Unavailable, read)
+        self.assertIn("Placement's answer about host c1 makes no", str(error))
+
     def test_other_errors_pass(self) -> None:
         self.assertRaises(KeyError, translate, KeyError("a bug"))
 

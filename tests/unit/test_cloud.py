@@ -114,6 +114,14 @@ class VersionTest(CloudTestCase):
 
 @ddt.ddt
 class ListTest(CloudTestCase):
+    def test_page_of_a_proxy_is_no_answer(self) -> None:
+        for text in ("<html>", "", "[]"):
+            self.web.get(f"{NOVA}/os-aggregates", text=text)
+            error = self.assertRaises(
+                errors.Unavailable, self.connect().aggregates
+            )
+            self.assertIn("Nova's answer about the aggregates", str(error))
+
     def test_instances_of_all_projects_page_by_page(self) -> None:
         self.web.get(
             f"{NOVA}/servers/detail",
