@@ -121,7 +121,9 @@ def prior_reason(service: model.Service) -> str | None:
     match = _OWNED.fullmatch(service.disabled_reason or "")
     if match:
         return match["prior"]
-    return service.disabled_reason if service.disabled else None
+    return (
+        (service.disabled_reason or "disabled") if service.disabled else None
+    )
 
 
 def ownership(service: model.Service, execution: str) -> str:
@@ -131,10 +133,7 @@ def ownership(service: model.Service, execution: str) -> str:
     whether it was a recovery that disabled it.
     """
     reason = f"hostrecovery {execution}"
-    if service.disabled and owner(service) is None:
-        prior = service.disabled_reason or "disabled"
-    else:
-        prior = prior_reason(service) or ""
+    prior = prior_reason(service)
     if not prior:
         return reason
     room = _REASON_LENGTH - len(reason) - len(" (before: )")

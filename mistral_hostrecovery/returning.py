@@ -56,7 +56,8 @@ class ReturnHost(action.HostRecoveryAction):
             }
         give_up = clock.later(call.started_at, settings.return_deadline)
         if clock.now() < give_up:
-            return action.again(f"{doubt}; waiting until {give_up:%H:%M:%S}")
+            until = clock.stamp(give_up)
+            return action.again(f"{doubt}; waiting until {until}")
         return {"state": "refused", "reason": doubt, "host": service.host}
 
     def _check_busy(
@@ -91,7 +92,7 @@ class ReturnHost(action.HostRecoveryAction):
     ) -> str | None:
         """Do what can be done now; return what is missing, None if nothing."""
         nova = call.cloud()
-        here = {instance.id for instance in nova.instances(service.host)}
+        here = nova.instance_ids(service.host, {})
         evacuations = progress.group(nova.migrations(service.host, True))
         opened = [
             instance

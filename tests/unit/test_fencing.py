@@ -190,6 +190,7 @@ class OwnershipTest(base.BaseTestCase):
         self.assertEqual(
             "maintenance", fencing.prior_reason(by_operator("maintenance"))
         )
+        self.assertEqual("disabled", fencing.prior_reason(by_operator(None)))
         self.assertIsNone(fencing.prior_reason(facts.service()))
 
     def test_operators_reason_survives_a_second_takeover(self) -> None:

@@ -77,10 +77,13 @@ class ReturnHostTest(runs.RunTestCase):
         self.assertEqual(["disable c1: disk 3"], self.nova.writes)
 
     def test_host_that_an_operator_disabled_stays_disabled(self) -> None:
-        self.is_now(forced_down=False, up=True, disabled_reason="disk 3")
-        result = self.give_back()
-        self.assertEqual("returned", result["state"])
-        self.assertIn("it stays disabled as before: disk 3", result["reason"])
+        for reason, told in (("disk 3", "disk 3"), (None, "disabled")):
+            self.is_now(forced_down=False, up=True, disabled_reason=reason)
+            result = self.give_back()
+            self.assertEqual("returned", result["state"])
+            self.assertIn(
+                f"stays disabled as before: {told}", result["reason"]
+            )
         self.assertEqual([], self.nova.writes)
 
     def test_host_that_is_in_service_is_left_alone(self) -> None:
