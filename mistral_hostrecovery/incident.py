@@ -376,7 +376,8 @@ def _ended(host: Host, incident: Incident, rules: Rules) -> Step:
         if host.fenced == incident.covered:
             return Wait(f"{told}; the host is not back yet")
         return _fenced_again(host, rules)
-    returned = incident.kind == RECOVER and incident.end in FINAL
+    recovered = incident.kind in (RECOVER, UNFENCED)
+    returned = recovered and incident.end in FINAL
     if returned and rules.auto_return and incident.end != "CANCELLED":
         back = dataclasses.replace(
             incident, kind=RETURN, attempt=1, state=PENDING, end=None

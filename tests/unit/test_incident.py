@@ -309,6 +309,14 @@ ROWS: list[tuple[str, dict[str, Any], int | None, Any, Any, str]] = [
         "save return pending",
     ),
     (
+        "unfenced_given_back",
+        {"state": ENDED, "end": "SUCCESS", "kind": UNFENCED},
+        0,
+        None,
+        {"auto_return": True},
+        "save return pending",
+    ),
+    (
         "given_back_after_errors",
         {"state": ENDED, "end": "ERROR", "attempt": 2},
         0,
