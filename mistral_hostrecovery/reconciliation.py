@@ -234,16 +234,16 @@ class Pass:
         workflow, given = incident.request(asked, self._settings.workflow)
         namespace = self._settings.workflow_namespace
 
-        def request(api: Mistral) -> incident.Execution:
-            api.find(workflow, namespace)
-            # That took its time, and so did the hosts before this one.
-            view = self._pacemaker.view()
-            node = view.nodes.get(host.node)
-            if not view.quorate or not node or node.fenced != host.fenced:
-                raise errors.Refused(
-                    "the cluster changed meanwhile: the next pass decides anew"
-                )
-            return api.start(
+        self._ask(lambda api: api.find(workflow, namespace))
+        # That took its time, and so did the hosts before this one.
+        view = self._pacemaker.view()
+        node = view.nodes.get(host.node)
+        if not view.quorate or not node or node.fenced != host.fenced:
+            raise errors.Refused(
+                "the cluster changed meanwhile: the next pass decides anew"
+            )
+        return self._ask(
+            lambda api: api.start(
                 asked.execution,
                 workflow,
                 given,
@@ -251,8 +251,7 @@ class Pass:
                 environment=self._settings.environment,
                 description=f"{host.node} failed, incident {asked.id}",
             )
-
-        return self._ask(request)
+        )
 
     def _cancel(self, execution: str, why: str) -> None:
         self._log(f"cancelling execution {execution}: {why}")

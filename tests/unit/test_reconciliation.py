@@ -474,6 +474,23 @@ class PassTest(base.BaseTestCase):
             self.assertEqual("cmp1: fenced: no answer", world.status["ctl1"])
             self.assertIn("save", world.calls[1])
 
+    def test_pacemaker_that_does_not_answer_is_not_mistral(self) -> None:
+        world = World("cmp1", "cmp2")
+        for name in ("cmp1", "cmp2"):
+            world.fence(name)
+        views: list[str] = []
+
+        def disturb(number: int, done: bool) -> None:
+            if world.calls[number] == "view" and not done and number:
+                views.append("view")
+                if len(views) == 1:
+                    fail(world)
+
+        world.disturb = disturb
+        pacemaker.run_pass(world)
+        self.assertEqual(["cmp2 recover fenced"], world.requests())
+        self.assertIn("cmp1: pending: no answer", world.status["ctl1"])
+
     def changed_meanwhile(self, change: Event) -> World:
         """Change the cluster once the incident was recorded."""
         world = World()
