@@ -22,6 +22,11 @@ _AGAIN = "start the recovery again: it finishes what is left"
 #: What a reason contains, and what is to be done about it; the first counts.
 _CURES = (
     ("may already run on", "look on that host first: they may run there"),
+    (
+        "is in error on",
+        "see its fault, then let Nova reboot it (hard): another recovery does"
+        " not",
+    ),
     ("is stopped on", "start them: another recovery does not"),
     ("disk is lost", "restore them from a backup: their root disk is lost"),
     ("No valid host", f"make room on the other hosts, then {_AGAIN}"),

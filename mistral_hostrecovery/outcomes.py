@@ -35,8 +35,11 @@ def conclude(
     recovered_at = None
     reason = step.reason
     match step.next:
-        case Next.RECOVERED:
+        case Next.RECOVERED | Next.STOP:
             outcome = "recovered"
+            if step.next is Next.STOP:
+                # Its owner can stop it; it is not lost.
+                reason = f"runs now, {reason}; the recovery ended before that"
             destination = place.seen.host if place.seen else destination
             recovered_at = _recovered_at(verdict, ours, facts)
             if _is_at_once(rebuilt_at, recovered_at):

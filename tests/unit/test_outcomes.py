@@ -121,6 +121,18 @@ class ConcludeTest(base.BaseTestCase):
         self.assertEqual("gone", outcome.outcome)
         self.assertIsNone(outcome.destination)
 
+    def test_one_that_could_not_be_stopped_again_is_not_lost(self) -> None:
+        first = ours("failed", updated_at=facts.at(-60))
+        second = ours("done", id=OUR_ID + 1, destination="c4")
+        outcome = self.conclude(away(), first, second, was="stopped")
+        self.assertEqual("recovered", outcome.outcome)
+        self.assertEqual("c4", outcome.destination)
+        self.assertEqual(
+            "runs now, was stopped, and Nova started it; the recovery ended"
+            " before that",
+            outcome.reason,
+        )
+
     def test_failed_says_why(self) -> None:
         outcome = self.conclude(away(vm_state="error", fault="no disk"))
         self.assertEqual("failed", outcome.outcome)
@@ -141,12 +153,6 @@ class ConcludeTest(base.BaseTestCase):
     @ddt.named_data(
         ["ask", "active", here(), []],
         ["pause", "active", here(), [ours("failed")]],
-        [
-            "stop",
-            "stopped",
-            away(),
-            [ours("failed"), ours("done", id=OUR_ID + 1)],
-        ],
     )
     @ddt.unpack
     def test_what_was_still_to_be_done_is_failed(

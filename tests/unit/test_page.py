@@ -235,6 +235,7 @@ class AdviceTest(base.BaseTestCase):
     @ddt.data(
         ("failed", "attempt 3 of 3 failed: No valid host was found", "room"),
         ("failed", "is stopped on c2, to be started in wave 2", "start them:"),
+        ("failed", "is in error on c2: no disk", "hard"),
         ("failed", "may already run on c2", "look on that host first"),
         ("failed", "not asked yet; the recovery ended", "recovery again"),
         ("left", "its root disk is lost with the host", "backup"),
@@ -249,7 +250,12 @@ class AdviceTest(base.BaseTestCase):
 
     def test_the_reasons_are_those_that_are_described(self) -> None:
         words = " ".join(test_docs.text("report").split())
-        for reason in ("is stopped on", "may already run on", "No valid host"):
+        for reason in (
+            "is in error on",
+            "is stopped on",
+            "may already run on",
+            "No valid host",
+        ):
             self.assertIn(reason, words)
 
     def test_a_gate_that_refused(self) -> None:
