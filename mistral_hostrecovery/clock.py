@@ -5,6 +5,10 @@
 import datetime
 import time
 
+#: Nova judges its own services by its clocks, so they agree to within its
+#: service_down_time (60 s); twice that, in seconds, is safe.
+MARGIN = 120.0
+
 
 def now() -> datetime.datetime:
     """Return the time, aware and in UTC."""

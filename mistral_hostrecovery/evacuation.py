@@ -156,6 +156,8 @@ class Evacuate(action.HostRecoveryAction):
             _ask(v, changed.get(v.instance))
             for v in scope
             if steps[v.instance].next is progress.Next.ASK
+            # One that has failed has changed: else the list is not complete.
+            and (v.instance in changed or not facts.ours(v.instance, rules))
         ]
         due = progress.due(scope, facts, rules)
 
@@ -204,6 +206,7 @@ class Evacuate(action.HostRecoveryAction):
 
         left = len(asks) - len(sent.accepted) - len(sent.refused)
         left += len(acts) - len(acted.accepted) - len(acted.refused)
+        to_ask = left - len(sent.unclear)
         unclear += len(sent.unclear)
         trouble = sent.trouble or acted.trouble
         in_order = not (unclear or trouble)
@@ -211,7 +214,7 @@ class Evacuate(action.HostRecoveryAction):
         if (left or unclear) and not more:
             doubt = f"; {trouble}" if trouble else ""
             return action.again(
-                f"{left} instances of host {self.host['host']} are still to"
+                f"{to_ask} instances of host {self.host['host']} are still to"
                 f" be asked, of {unclear} it is unclear whether Nova has been"
                 f" asked{doubt}",
                 getattr(trouble, "retry_after", 0.0),
@@ -317,13 +320,8 @@ class Evacuate(action.HostRecoveryAction):
         rules: progress.Rules,
     ) -> list[tuple[str, progress.Next]]:
         """Return which instances are to be started, stopped or confirmed."""
-        looked_at = [
-            v
-            for v in scope
-            if v.first == states.CONFIRM
-            or progress.needs_a_look(v, facts.ours(v.instance, rules), rules)
-        ]
-        if not looked_at:
+        due = progress.due(scope, facts, rules)
+        if not due:
             return []
         try:
             changed = nova.changed_instances(observation.since(made))
@@ -343,7 +341,8 @@ class Evacuate(action.HostRecoveryAction):
                     rules,
                 ).next,
             )
-            for v in looked_at
+            for v in scope
+            if v.instance in due
         ]
         return [(name, step) for name, step in steps if step in progress.ACTS]
 

@@ -14,6 +14,9 @@ from mistral_hostrecovery import progress
 #: Where more evacuations than this have ended, these are not listed again.
 ENDED = 200
 
+#: An evacuation without a destination after so many seconds keeps no others.
+LOST_SECONDS = 600.0
+
 #: What an evacuation that may still be under way goes through, in this order;
 #: and what each that has ended becomes when the failed host is back.
 _LISTED_AGAIN = ("accepted", "pre-migrating", "completed")
@@ -97,8 +100,13 @@ class Look:
         :param here: the instances on the failed host.
         :param most: so many may be under way at once.
         """
+        lost = clock.later(self.facts.now, -LOST_SECONDS)
         busy = sum(
             progress.under_way(records[0], self._down)
+            # Nova loses some of those for which it has not chosen a host.
+            and not (
+                _is_unclaimed(records[0]) and records[0].updated_at < lost
+            )
             for instance, records in self.facts.evacuations.items()
             if instance in here
         )

@@ -120,21 +120,6 @@ class Migration:
     updated_at: datetime.datetime
 
 
-def is_left_running(instance: Instance, evacuation: Migration) -> bool:
-    """Return whether this evacuation failed after the guest was started.
-
-    Nova does not stop that guest. It notes the launch when it clears the task
-    state, so no later than the instance may be asked for again; its fault says
-    so too, also where the clock of the new host is slow
-    (nova/compute/manager.py rebuild_instance).
-    """
-    at = instance.launched_at
-    return evacuation.status == "failed" and (
-        instance.failed_late
-        or (at is not None and at >= evacuation.created_at)
-    )
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Aggregate:
     """A host aggregate."""

@@ -13,10 +13,19 @@ from typing import Any
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 
-#: Where an evacuation fails in this line, Nova leaves the guest that it has
-#: started running (nova/compute/manager.py _do_rebuild_instance), and calls
-#: the record failed like any other. Administrators see where.
-_STARTED = "expected_task_state=[task_states.REBUILD_SPAWNING]"
+#: Where an evacuation fails in one of these lines, its guest has been started.
+#: Administrators see where it failed.
+STARTED = (
+    # nova/compute/manager.py _do_rebuild_instance, after the driver
+    "self._update_instance_after_spawn(instance)",
+    "instance.save(expected_task_state=[task_states.REBUILD_SPAWNING])",
+    "in _do_rebuild_instance\n    instance.save()",
+    "self.stop_instance(context, instance, False)",
+    # nova/virt/libvirt/driver.py spawn, once the guest is there
+    "guest.resume()",
+    "timer.start(interval=0.5).wait()",
+    "self._register_undefined_instance_details(context, instance)",
+)
 
 #: Longest fault of an instance that is passed on.
 _FAULT_LENGTH = 200
@@ -61,11 +70,16 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
         launched=raw.get("OS-SRV-USG:launched_at", True) is not None,
         launched_at=_known(raw.get("OS-SRV-USG:launched_at")),
         fault=_fault(raw.get("fault") or {}),
-        failed_late=_STARTED in str((raw.get("fault") or {}).get("details")),
+        failed_late=_failed_late(raw.get("fault") or {}),
         metadata=raw.get("metadata", {}),
         image=(raw.get("image") or {}).get("id"),
         flavor=_flavor(raw.get("flavor") or {}),
     )
+
+
+def _failed_late(raw: Mapping[str, Any]) -> bool:
+    details = str(raw.get("details"))
+    return any(line in details for line in STARTED)
 
 
 def _fault(raw: Mapping[str, Any]) -> str | None:

@@ -27,10 +27,6 @@ WORKFLOW = "host_recovery.recover"
 #: closely: its destination may have died.
 STUCK_SECONDS = 60.0
 
-#: Nova judges its own services by its clocks, so they agree to within its
-#: service_down_time (60 s); twice that is safe for "changed since".
-CLOCK_MARGIN = 120.0
-
 #: Of all instances that have changed so many are listed with their details for
 #: each that is to be recovered, and this many besides: enough, unless many
 #: hosts fail.
@@ -69,7 +65,7 @@ def why_late(host: Mapping[str, Any]) -> str | None:
 
 def since(made: plan.Plan) -> datetime.datetime:
     """Return from when on a change belongs to this recovery."""
-    return clock.later(made.listed_at, -CLOCK_MARGIN)
+    return clock.later(made.listed_at, -clock.MARGIN)
 
 
 def place(

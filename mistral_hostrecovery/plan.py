@@ -80,34 +80,24 @@ def filters(search_opts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def moving_to(
-    migrations: Iterable[model.Migration],
-    lost_hosts: frozenset[str],
-    instances: Iterable[model.Instance] = (),
+    migrations: Iterable[model.Migration], lost_hosts: frozenset[str]
 ) -> dict[str, str]:
     """Return, by instance, the host on which it may already run.
 
     Fencing the source does not stop the guest on the destination of a live
     migration or resize, unless that host is fenced too.
-
-    :param instances: of which Nova may have started one, and then failed. It
-        calls such a one error, until somebody who has looked there resets it.
     """
-    ordered = sorted(migrations, key=lambda m: m.id)
-    moves = {m.instance: m for m in ordered if m.type != "evacuation"}
-    # The newest of each; one that was rebuilt by its owner has no failed one.
-    evacuations = {m.instance: m for m in ordered if m.type == "evacuation"}
-    in_error = {i.id: i for i in instances if i.vm_state == "error"}
-    found = [m for m in moves.values() if m.status not in model.OVER]
-    found += [
-        m
-        for m in evacuations.values()
-        if m.instance in in_error
-        and model.is_left_running(in_error[m.instance], m)
-    ]
+    newest = {
+        m.instance: m
+        for m in sorted(migrations, key=lambda m: m.id)
+        if m.type != "evacuation"
+    }
     return {
         m.instance: m.destination or "an unknown host"
-        for m in found
-        if m.destination != m.source and m.destination not in lost_hosts
+        for m in newest.values()
+        if m.status not in model.OVER
+        and m.destination != m.source
+        and m.destination not in lost_hosts
     }
 
 

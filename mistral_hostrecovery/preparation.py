@@ -17,6 +17,7 @@ from mistral_hostrecovery import config
 from mistral_hostrecovery import errors
 from mistral_hostrecovery import executions
 from mistral_hostrecovery import fencing
+from mistral_hostrecovery import leftovers
 from mistral_hostrecovery import listing
 from mistral_hostrecovery import model
 from mistral_hostrecovery import observation
@@ -130,7 +131,8 @@ class ConfirmFailedHost(action.HostRecoveryAction):
             return {**confirmed, "fenced_by": asserted}
         give_up = clock.later(self._began_at(call), settings.fence_deadline)
         if clock.now() < give_up:
-            return action.again(f"{doubt}; waiting until {give_up:%H:%M:%S}")
+            until = clock.stamp(give_up)
+            return action.again(f"{doubt}; waiting until {until}")
         return {**confirmed, "state": "refused", "reason": doubt}
 
     def _settled_at(
@@ -188,12 +190,18 @@ class ListInstances(action.HostRecoveryAction):
         migrations = nova.migrations(host, evacuations_only=False)
         # Last, for it also says if Nova could not see a part of the lists.
         lost_hosts = fencing.lost(nova.services())
-        moving = plan.moving_to(migrations, lost_hosts, instances)
+        moving = plan.moving_to(migrations, lost_hosts)
+        evacuations = progress.group(
+            m for m in migrations if m.type == "evacuation"
+        )
+        for instance in instances:
+            records = evacuations.get(instance.id, ())
+            left_on = leftovers.left_on(instance, records, listed_at)
+            if left_on is not None and left_on not in lost_hosts:
+                moving.setdefault(instance.id, left_on)
         evacuating = {
             instance
-            for instance, records in progress.group(
-                m for m in migrations if m.type == "evacuation"
-            ).items()
+            for instance, records in evacuations.items()
             # The host of an instance changes after its record is done.
             if records[0].status in progress.OPEN | {"done"}
         }

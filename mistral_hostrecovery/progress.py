@@ -21,6 +21,7 @@ import datetime
 import enum
 
 from mistral_hostrecovery import clock
+from mistral_hostrecovery import leftovers
 from mistral_hostrecovery import model
 from mistral_hostrecovery import states
 from mistral_hostrecovery.memory import Memory
@@ -177,7 +178,7 @@ def needs_a_look(
 def _may_run(verdict: model.Verdict, ours: Sequence[model.Migration]) -> bool:
     """Return whether Nova may have started what is to end stopped.
 
-    A failed attempt leaves an instance in error, and from error Nova starts
+    A failed attempt may leave an instance in error, and from error Nova starts
     it (nova/compute/manager.py rebuild_instance).
     """
     if len(ours) > 1 or verdict.was == "error":
@@ -190,26 +191,31 @@ def worth_a_look(
     facts: Facts,
     rules: Rules,
     last: bool = True,
+    may_ask: bool = True,
 ) -> bool:
     """Return whether the records alone say that something is to be done.
 
-    While evacuations are under way, listing the instances would tell nothing
-    and cost Nova a hundred times as much as listing the records.
+    While evacuations are under way, or wait to be asked for again, listing the
+    instances would tell nothing and cost Nova a hundred times as much as
+    listing the records.
 
     :param last: no wave comes after this one; if one does, stragglers of
         earlier waves keep nobody from looking.
+    :param may_ask: if not, nothing is asked for again.
     """
     busy = False
     for verdict in verdicts:
         records = facts.evacuations.get(verdict.instance, ())
+        matters = last or rules.wave in (verdict.wave, verdict.start)
         if records and under_way(records[0], facts.lost_hosts):
-            busy |= last or rules.wave in (verdict.wave, verdict.start)
+            busy |= matters
         elif _may_have_to_act(verdict, facts, rules):
             return True
         elif records and records[0].id > rules.baseline:
             step = next_step(verdict, Place(here=True), facts, rules)
             if step.next is Next.ASK:
                 return True
+            busy |= matters and may_ask and step.next is Next.PAUSE
     return not busy
 
 
@@ -295,7 +301,11 @@ def next_step(
         if newest.destination is None:
             return Step(Next.WAIT, "Nova has not chosen its destination yet")
         return Step(Next.WAIT, "under way")
+    if any(under_way(record, facts.lost_hosts) for record in ours[1:]):
+        return Step(Next.WAIT, "an earlier evacuation of it is not over")
     task = place.seen.task_state if place.seen else None
+    if task in states.DELETING:
+        return Step(Next.GONE, "its owner is deleting it")
     # What its owner had begun, or an evacuation to a host that is lost.
     stale = verdict.first == states.RESET and not ours
     stale |= newest is not None and newest.status not in DONE | FAILED
@@ -306,12 +316,27 @@ def next_step(
     ):
         # The record turns done before the host changes.
         return Step(Next.WAIT, f"is about to appear on {newest.destination}")
+    if place.seen is not None:
+        left_on = leftovers.left_on(
+            place.seen, records, facts.now, ours=len(ours)
+        )
+        if left_on is not None and left_on not in facts.lost_hosts:
+            why = f": {place.seen.fault}" if place.seen.fault else ""
+            return Step(
+                Next.FAILED,
+                f"may already run on {left_on}: an evacuation failed after it"
+                f" had been started there{why}; look there before anything"
+                " else",
+            )
     if verdict.instance in facts.memory.refused:
         return Step(Next.FAILED, facts.memory.refused[verdict.instance])
-    if verdict.first == states.CONFIRM and (
-        place.seen is None or place.seen.vm_state == "resized"
+    if (
+        verdict.first == states.CONFIRM
+        and not ours
+        and (place.seen is None or place.seen.vm_state == "resized")
     ):
-        return _act(Next.CONFIRM, "its resize", verdict, facts, rules)
+        doing = "is resized, to be confirmed"
+        return _act(Next.CONFIRM, doing, verdict, facts, rules)
     doubts = [
         doubt
         for doubt in facts.memory.doubts(verdict.instance)
@@ -326,6 +351,13 @@ def next_step(
         )
     if ours:
         return _again(ours, place.seen, facts.now, rules)
+    if (
+        newest is not None
+        and newest.status in FAILED
+        and facts.now < clock.later(newest.updated_at, pause_after(1))
+    ):
+        # What an earlier recovery had begun, and Nova has not settled yet.
+        return Step(Next.PAUSE, "an earlier evacuation has just failed")
     return Step(Next.ASK, "not asked yet")
 
 
@@ -349,12 +381,16 @@ def _away(
         if _is_back(verdict, ours, rules):
             return Step(Next.RECOVERED, verdict.reason)
         return Step(Next.WAIT, "has left the failed host")
-    if ours and ours[0].status in OPEN:
-        return Step(Next.WAIT, f"is about to run on {seen.host}")
     if seen.task_state is not None:
         return Step(Next.WAIT, f"is on {seen.host}: {seen.task_state}")
+    # Its record may never be done then.
+    if seen.vm_state != "error" and any(
+        under_way(record, facts.lost_hosts) for record in ours[:1]
+    ):
+        return Step(Next.WAIT, f"is about to run on {seen.host}")
     if seen.vm_state == "error":
-        return Step(Next.FAILED, f"is in error on {seen.host}: {seen.fault}")
+        fault = f": {seen.fault}" if seen.fault else ""
+        return Step(Next.FAILED, f"is in error on {seen.host}{fault}")
     if not ours:
         return Step(
             Next.RECOVERED,
@@ -428,12 +464,6 @@ def _again(
     attempts = len(ours)
     cause = (seen.fault if seen else None) or f"migration {ours[0].status}"
     failure = f"attempt {attempts} of {rules.max_attempts} failed: {cause}"
-    if seen is not None and model.is_left_running(seen, ours[0]):
-        return Step(
-            Next.FAILED,
-            f"may already run on {ours[0].destination}: {failure}, after it"
-            " had been started there; look there before anything else",
-        )
     if attempts >= rules.max_attempts:
         return Step(Next.FAILED, failure)
     pause = pause_after(attempts)

@@ -36,6 +36,9 @@ _HOPELESS = {
     "soft-delete": "it is deleted, restore it once the host is back",
 }
 
+#: Task states of what its owner does not want any more.
+DELETING = frozenset({"deleting", "soft-deleting"})
+
 #: Keys of extra specs and image properties that ask for a virtual TPM.
 TPM_KEYS = frozenset({"hw:tpm_version", "hw_tpm_version"})
 
@@ -68,7 +71,7 @@ def handling(
             " open when the host failed, or failed when it had been started;"
             " look there before anything else"
         )
-    if candidate.task_state == "deleting":
+    if candidate.task_state in DELETING:
         return Handling("it was being deleted")
     if not candidate.launched and state not in _HOPELESS:
         state = "building"

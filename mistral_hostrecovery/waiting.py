@@ -56,10 +56,12 @@ class WaitForState(action.HostRecoveryAction):
         late = observation.why_late(self.host)
         nova = call.cloud()
         facts = observation.facts(nova, self.host["host"], made, earlier)
-        wave_late = _is_wave_late(earlier, settings)
         last = max((w.wave for w in made.waves), default=self.wave)
+        # No wave waits for the end of the last one.
+        wave_late = self.wave < last and _is_wave_late(earlier, settings)
+        may_ask = earlier["state"] == "asked"
         if not (late or wave_late) and not progress.worth_a_look(
-            scope, facts, rules, last=self.wave >= last
+            scope, facts, rules, last=self.wave >= last, may_ask=may_ask
         ):
             return self._again(course.look(made.recover, {}, facts, rules))
         if (
@@ -89,7 +91,7 @@ class WaitForState(action.HostRecoveryAction):
             barrier.Situation(
                 self.wave,
                 last,
-                may_ask=earlier["state"] == "asked",
+                may_ask=may_ask,
                 late=late is not None,
                 wave_late=wave_late,
                 hold=settings.on_wave_failure == "hold",

@@ -12,7 +12,7 @@ from benchmarks.recovery import meter
 from benchmarks.recovery import observer
 from benchmarks.recovery import stage
 from benchmarks.recovery import tools
-from mistral_hostrecovery import observation
+from mistral_hostrecovery import clock
 
 #: After the tool is done, until what it began has ended.
 SECONDS = 120.0
@@ -22,7 +22,7 @@ DEAD_SECONDS = 5.0
 NEVER_SECONDS = 600.0
 #: What changed within the clock margin before a plan may have changed since;
 #: most instances of a cloud are older.
-OLD_SECONDS = observation.CLOCK_MARGIN + 10.0
+OLD_SECONDS = clock.MARGIN + 10.0
 
 
 def measure(cloud: stage.Stage, name: str, size: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from mistral_hostrecovery import leftovers
 from mistral_hostrecovery import model
 from mistral_hostrecovery import nova_facts
 from tests.contract import base
@@ -121,7 +122,8 @@ class Course(base.CloudContract):
         self.assert_failed(web, "failed", "no memory")
         self.assertEqual([], self.running(web))
         (record,) = map(nova_facts.migration, self.records(web))
-        self.assertFalse(model.is_left_running(self.seen(web), record))
+        now = record.updated_at
+        self.assertIsNone(leftovers.left_on(self.seen(web), [record], now))
         for host in base.DESTINATIONS:
             self.control(host, spawn_fail=None)
         self.accepted(web)
@@ -136,8 +138,12 @@ class Course(base.CloudContract):
         self.assert_failed(web, "failed", "no answer")
         (record,) = map(nova_facts.migration, self.records(web))
         self.assertEqual([record.destination], self.running(web))
-        self.assertTrue(model.is_left_running(self.seen(web), record))
-        self.assertFalse(model.is_left_running(earlier, record))
+        now = record.updated_at
+        for seen, left_on in ((earlier, None), (self.seen(web), record)):
+            self.assertEqual(
+                left_on and record.destination,
+                leftovers.left_on(seen, [record], now),
+            )
 
     def seen(self, instance: str) -> model.Instance:
         return nova_facts.instance(self.server(instance))

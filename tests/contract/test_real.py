@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract, on the real Nova of the lab that functional tests share."""
 
+import re
 import time
 from typing import Any
 
@@ -23,10 +24,9 @@ from tests.functional import base as functional
 
 BOOT = 120
 
-#: What the line is that nova_facts looks for, and what comes before it.
-LATE = "instance.save(expected_task_state=[task_states.REBUILD_SPAWNING])"
+#: What starts a guest, and where Nova notes that it has.
 STARTS = ("self.driver.rebuild(", "self._rebuild_default_impl(")
-LAUNCHES = "self._update_instance_after_spawn(instance)"
+NOTES = "instance.launched_at = timeutils.utcnow()"
 NAMES = (base.SOURCE, *base.DESTINATIONS)
 TPM = {
     "COMPUTE_SECURITY_TPM_2_0",
@@ -303,20 +303,36 @@ class TestRoles(Real, lists.Roles):
 
 
 class TestSource(oslotest.BaseTestCase):
-    def test_where_a_guest_is_left_running(self) -> None:
-        """No failure on demand falls between the two lines."""
+    """No failure on demand falls between most of these lines."""
+
+    def body(self, file: str, function: str) -> str:
         venv = install.ensure_venv(cloud.silent)
-        found = venv.glob("lib/python3*/site-packages/nova/compute/manager.py")
-        source = next(found).read_text()
-        _, rest = source.split("    def _do_rebuild_instance(")
-        body, _ = rest.split("\n    def ", 1)
-        self.assertEqual(1, source.count(LATE))
-        for start in STARTS:
-            self.assertEqual(1, body.count(start))
-            self.assertLess(body.index(start), body.index(LATE))
-        fault = {"message": "MessagingTimeout", "details": LATE}
-        raw = {"id": "web", "fault": fault}
-        self.assertTrue(nova_facts.instance(raw).failed_late)
-        # A later save, which clears the task state, tells of the launch.
-        before = body[: body.index(LATE)].rstrip()
-        self.assertTrue(before.endswith(LAUNCHES), before[-100:])
+        found = venv.glob(f"lib/python3*/site-packages/nova/{file}")
+        _, rest = next(found).read_text().split(f"    def {function}(")
+        return str(re.split(r"\n    (?:def|@)", rest, maxsplit=1)[0])
+
+    def test_what_follows_the_start_of_a_guest(self) -> None:
+        body = self.body("compute/manager.py", "_do_rebuild_instance")
+        start = max(body.index(one) for one in STARTS)
+        lines = [*nova_facts.STARTED[:2], nova_facts.STARTED[3]]
+        for line in lines:
+            self.assertEqual(1, body.count(line), line)
+            self.assertLess(start, body.index(line), line)
+        # This one is known by the function that it is in.
+        bare = nova_facts.STARTED[2].partition("\n    ")[2]
+        self.assertEqual(1, body.count(bare))
+        self.assertLess(start, body.index(bare))
+        # The first notes the launch, and the second would save it.
+        self.assertTrue(body.index(lines[0]) < body.index(lines[1]))
+        note = "_update_instance_after_spawn"
+        self.assertIn(NOTES, self.body("compute/manager.py", note))
+
+    def test_what_follows_it_in_libvirt(self) -> None:
+        driver = "virt/libvirt/driver.py"
+        create = self.body(driver, "_create_guest_with_network")
+        resume, boot, register = nova_facts.STARTED[4:]
+        self.assertLess(create.index("_create_guest("), create.index(resume))
+        spawn = self.body(driver, "spawn")
+        start = spawn.index("self._create_guest_with_network(")
+        for line in (boot, register):
+            self.assertLess(start, spawn.index(line), line)

@@ -534,6 +534,7 @@ class SlowTest(EvacuationTestCase):
         self.named(20)
         for name in self.names:
             self.record(name, "failed", created_at=ago(21), updated_at=ago(20))
+            self.nova.changed[name] = facts.instance(id=name)
         self.nova.records = [
             dataclasses.replace(one, destination="c2")
             for one in self.nova.records
@@ -1150,6 +1151,7 @@ class WaitForStateTest(EvacuationTestCase):
         said = self.wait().error
         self.assertEqual("ur", said["course"])
         self.assertEqual({"web": "to c4"}, said["notes"])
+        del self.nova.records[0]
         self.record("web", "failed")
         said = self.wait()
         self.assertEqual(("again", "fr"), (said["state"], said["course"]))
@@ -1227,6 +1229,15 @@ class WaitForStateTest(EvacuationTestCase):
         self.assertEqual("done", self.wait()["state"])
         self.assertEqual(1, self.nova.calls.count("changed_instances"))
 
+    def test_pause_is_waited_for_at_little_cost(self) -> None:
+        """But nobody waits for one if nothing may be asked any more."""
+        self.record("web", "failed", updated_at=ago(1))
+        self.record("db", "done")
+        self.assertTrue(self.wait().is_error())
+        self.assertEqual(["migrations"], self.nova.calls)
+        self.planned(facts.verdict())
+        self.assertEqual("done", self.wait(state="refused")["state"])
+
     def test_failed_is_asked_again(self) -> None:
         self.record("web", "failed")
         self.record("db", "accepted", updated_at=ago(1))
@@ -1261,6 +1272,16 @@ class WaitForStateTest(EvacuationTestCase):
         self.assertEqual("asked", idle["state"])
         age = clock.now() - clock.parse(idle["idle_at"])
         self.assertLess(age.total_seconds(), 5)
+
+    def test_what_failed_and_is_not_listed_is_not_asked_again(self) -> None:
+        """It has changed, so Nova's list has a gap."""
+        self.planned(facts.verdict())
+        self.record("web", "failed")
+        self.evacuate()
+        self.assertEqual([], self.nova.asked)
+        self.nova.changed["web"] = facts.instance(vm_state="error")
+        self.evacuate()
+        self.assertEqual(["web"], self.nova.asked)
 
     def test_refusal_or_a_start_is_not_idle(self) -> None:
         self.planned(facts.verdict())
@@ -1348,6 +1369,14 @@ class WaveTest(EvacuationTestCase):
         self.assertTrue(self.wait(wave_began_at=early).is_error())
         result = self.wait(wave_began_at=clock.stamp(ago(60)))
         self.assertEqual(("again", 2), (result["state"], result["wave"]))
+
+    def test_deadline_of_the_last_wave_is_nobodys(self) -> None:
+        self.settings = policy.Policy(wave_deadline=60)
+        self.planned(facts.verdict())
+        self.record("web", "accepted", updated_at=ago(1))
+        late = clock.stamp(ago(60))
+        self.assertTrue(self.wait(wave_began_at=late).is_error())
+        self.assertEqual(["migrations"], self.nova.calls)
 
     def test_straggler_keeps_no_later_wave_but_the_last_one(self) -> None:
         third = facts.verdict(instance="dns", wave=3)

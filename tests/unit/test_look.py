@@ -48,6 +48,23 @@ class AgainTest(runs.RunTestCase):
         self.looks()
         self.assertEqual(["migrations", "services"], self.nova.calls)
 
+    def test_what_nova_has_lost_keeps_no_others(self) -> None:
+        nova: Any = self.nova
+        for age, destination, wanted in (
+            (look.LOST_SECONDS - 9, None, 1),
+            (look.LOST_SECONDS + 9, None, 2),
+            (look.LOST_SECONDS + 9, "c2", 1),
+        ):
+            self.nova.records.clear()
+            self.record(
+                "web",
+                "accepted",
+                destination=destination,
+                updated_at=runs.ago(age),
+            )
+            taken = look.take(nova, "c1", standins.Stopwatch())
+            self.assertEqual(wanted, taken.room({"web"}, 2), age)
+
     def test_what_is_new_is_seen(self) -> None:
         second = self.looks(lambda: self.record("web", "accepted"))
         self.assertTrue(second.under_way("web"))

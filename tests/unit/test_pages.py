@@ -68,6 +68,8 @@ HARMLESS = (
     "its resize was confirmed by the recovery",
     "was ..., reset and left stopped",
     "...; the recovery ended before that",
+    "runs now, ...; the recovery ended before that",
+    "its owner is deleting it",
     "host ... reports again; it stays disabled",
     "host ... is in service again",
     # An error of ours that says it.

@@ -624,36 +624,81 @@ class WorthALookTest(base.BaseTestCase):
             self.assertFalse(look(busy, last=last))
 
     def test_destination_that_is_lost_is_no_longer_busy(self) -> None:
-        stuck = ours("pre-migrating", destination="dead")
+        stuck = ours(
+            "pre-migrating", destination="dead", updated_at=facts.at(-60)
+        )
         self.assertFalse(self.look(stuck))
         self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
 
 
 class LeftRunningTest(base.BaseTestCase):
-    def test_what_runs_where_its_evacuation_failed_is_not_asked_again(
-        self,
-    ) -> None:
-        """It would run twice, however long ago that was."""
-        for launch, late, status, wanted in (
-            (-1, False, "failed", Next.ASK),
-            (0, False, "failed", Next.FAILED),
-            (9, False, "failed", Next.FAILED),
-            (-1, True, "failed", Next.FAILED),
-            # Nova chose no host.
-            (9, True, "error", Next.ASK),
+    """Asked for again it would run twice."""
+
+    def late(self, **more: Any) -> progress.Place:
+        return here(
+            vm_state="error",
+            fault="MessagingTimeout",
+            launched_at=facts.at(9),
+            **more,
+        )
+
+    def test_it_is_not_asked_for_again_however_long_ago_that_was(self) -> None:
+        for record in (
+            ours("failed", destination="c3"),
+            # It was under way when this recovery listed it.
+            old("failed", destination="c3", updated_at=facts.at(20)),
         ):
-            seen = here(
-                vm_state="error",
-                fault="MessagingTimeout",
-                launched_at=facts.at(launch),
-                failed_late=late,
-            )
-            record = ours(status, destination="c3")
-            found = step(seen, record, now=facts.at(3600))
-            self.assertEqual(wanted, found.next, found)
+            found = step(self.late(), record, now=facts.at(3600))
+            self.assertEqual(Next.FAILED, found.next, record)
             self.assertEqual(
-                wanted is Next.FAILED, "may already run on c3" in found.reason
+                "may already run on c3: an evacuation failed after it had been"
+                " started there: MessagingTimeout; look there before anything"
+                " else",
+                found.reason,
             )
+
+    def test_what_ended_before_it_was_started_is_asked_for_again(self) -> None:
+        for status, launch in (("failed", -1), ("error", 9)):
+            seen = here(vm_state="error", launched_at=facts.at(launch))
+            found = step(seen, ours(status), now=facts.at(3600))
+            self.assertEqual(Next.ASK, found.next)
+
+    def test_host_that_is_fenced_too_does_not_run_it(self) -> None:
+        record = ours("failed", destination="c3")
+        found = step(
+            self.late(),
+            record,
+            now=facts.at(3600),
+            lost_hosts=frozenset({"c3"}),
+        )
+        self.assertEqual(Next.ASK, found.next)
+
+    def test_one_of_an_earlier_recovery_that_has_just_failed(self) -> None:
+        """Nova has not settled it yet."""
+        record = old("failed", updated_at=facts.NOW)
+        for seconds, wanted in ((9, Next.PAUSE), (10, Next.ASK)):
+            found = step(here(), record, now=facts.at(seconds))
+            self.assertEqual(wanted, found.next)
+
+    def test_an_earlier_one_of_ours_is_not_over(self) -> None:
+        """Somebody else has asked since, in vain."""
+        first = ours("pre-migrating", destination="c3")
+        second = ours("error", id=OUR_ID + 1)
+        for lost, wanted in (((), Next.WAIT), (("c3",), Next.ASK)):
+            found = step(
+                here(vm_state="error"),
+                first,
+                second,
+                now=facts.at(3600),
+                lost_hosts=frozenset(lost),
+            )
+            self.assertEqual(wanted, found.next)
+
+    def test_what_its_owner_deletes(self) -> None:
+        for task in ("deleting", "soft-deleting"):
+            for record in ((), (ours("failed", updated_at=facts.at(-60)),)):
+                found = step(here(task_state=task), *record)
+                self.assertEqual(Next.GONE, found.next)
 
 
 @ddt.ddt
