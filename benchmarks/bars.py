@@ -84,5 +84,5 @@ def _row(
     )
     low, mid, high = (f"{value:.2f}" for value in spread)
     yield (
-        f'<text x="{most + 6:.1f}" y="{top + 15}">{mid} ({low}-{high})</text>'
+        f'<text x="{most + 6:.1f}" y="{top + 15}">{mid} ({low} to {high})</text>'
     )

@@ -52,6 +52,13 @@ COSTS: dict[str, Value] = {
     BUSY: lambda run: run["busy"],
     "seconds": lambda run: run["seconds"],
 }
+#: What does not depend on the machine.
+COUNTED = (
+    "commits of its database",
+    "kB of the execution",
+    "requests to Nova",
+    "items in Nova's lists",
+)
 
 
 def write(file: Path) -> None:
@@ -237,11 +244,19 @@ def growth(runs: Sequence[Run]) -> str:
     large = [one for one in runs if one["key"][2] >= LARGE]
     if len({one["key"][2] for one in large}) < 2:
         return f"Growth: at least two sizes from {LARGE} on are needed."
-    rows = [("cost", f"exponent from {LARGE} on", "a", "b for each instance")]
+    smaller, largest = sorted({one["key"][2] for one in large})[-2:]
+    rows = [
+        ("cost", f"exponent from {LARGE} on")
+        + (f"from {smaller:,} to {largest:,}", "a", "b for each instance")
+    ]
     for name, value in COSTS.items():
-        exponent = fit.exponent(_points(large, value))
+        points = _points(large, value)
+        exponents = (fit.exponent(points), fit.exponent(points[-2:]))
         a, b = fit.line(_points(runs, value))
-        rows.append((name, f"{exponent:.2f}", f"{a:.3g}", f"{b:.2g}"))
+        rows.append(
+            (name, *(f"{one:.2f}" for one in exponents))
+            + (f"{a:.3g}", f"{b:.2g}")
+        )
     return (
         "How that grows, as N\\ :sup:`k` and as a + b N:\n\n"
         + results.simple_table(rows)
@@ -298,10 +313,8 @@ def compared(before: Sequence[Run], after: Sequence[Run]) -> str:
         {one["key"][2] for one in before} & {one["key"][2] for one in after}
     )
     rows = [("", *(f"{size:,}" for size in sizes))]
-    values = {**COSTS, "load meanwhile": lambda run: run["load"]}
-    # Nobody added it up then.
-    del values[BUSY]
-    for name, value in values.items():
+    for name in COUNTED:
+        value = COSTS[name]
         old, new = dict(_points(before, value)), dict(_points(after, value))
         rows.append(
             (

@@ -23,8 +23,6 @@ MEMORY_SECONDS = 0.5
 # proc(5), counted after the command: what it and its children have used.
 USED = slice(11, 15)
 
-Reading = dict[str, Any]
-
 
 def processes(run: layout.Run) -> process.Processes:
     return process.Processes(run)

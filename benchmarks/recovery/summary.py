@@ -16,8 +16,11 @@ Run = dict[str, Any]
 
 #: What is asked of Keystone because a tool asks, not by Nova's own parts.
 NOVA_AGENTS = ("nova-", "nova.")
-#: With what the others are compared: the quickest of these at a size.
+#: With what the others are compared, round by round: that of these which is
+#: the quickest at a size.
 LIMITS = ("limit", "named")
+#: What this project and Masakari say when all went well.
+SATISFIED = ("SUCCESS", "finished")
 #: A lone - would begin a list.
 NONE = "\\-"
 NEVER = "never"
@@ -50,6 +53,9 @@ def told(known: Sequence[Run]) -> str:
             "**Killed in the middle**\n\n"
             + results.simple_table([KILLED, *killed(kills)])
         )
+    broken = sum(one["kind"] == "broken" for one in known)
+    if broken:
+        blocks.append(f"{broken} runs broke, and were made again.")
     blocks.append(measured_on(known))
     return "\n\n".join(blocks)
 
@@ -69,19 +75,18 @@ TIMES = (
 
 def times(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     """Medians, and the least and the most in brackets."""
-    limit = quickest(runs)
+    limits = by_round(runs)
     rows = []
     for tool, made in by_tool(runs):
         whole = [one for one in made if is_whole(one)]
-        ratios = [one["back"][-1] / limit for one in whole if limit]
         rows.append(
             (
                 tool,
                 str(len(made)),
-                f"{len(whole)} of {len(made)}{stopped(made)}",
+                f"{len(whole)} of {len(made)}{stopped(made)}{troubled(made)}",
                 spread([one["back"][0] for one in whole], " s"),
                 spread([one["back"][-1] for one in whole], " s"),
-                spread(ratios, "", 2),
+                spread(ratios(made, limits), "", 2),
                 spread([one["end"] for one in whole], " s"),
                 "; ".join(_hosts(one) for one in made),
                 spread([others(one) for one in whole], " %", 0),
@@ -147,17 +152,12 @@ def drawn(known: Sequence[Run]) -> str:
     runs = [one for one in known if one["kind"] == "recovery"]
     for size in sorted({one["size"] for one in runs}):
         chosen = [one for one in runs if one["size"] == size]
-        limit = quickest(chosen)
+        limits = by_round(chosen)
         rows = groups.setdefault(f"{size} instances", {})
         for tool, made in by_tool(chosen):
-            ratios = [
-                one["back"][-1] / limit
-                for one in made
-                if limit and is_whole(one)
-            ]
-            if ratios and tool != SHIPPED:
-                middle = statistics.median(ratios)
-                rows[tool] = (min(ratios), middle, max(ratios))
+            found = ratios(made, limits)
+            if found and tool != SHIPPED:
+                rows[tool] = (min(found), statistics.median(found), max(found))
     return bars.draw(
         "Until the last instance runs / what the least client needs",
         groups,
@@ -222,14 +222,30 @@ def later(run: Run, seconds: float) -> Run:
     }
 
 
-def quickest(runs: Iterable[Run]) -> float | None:
-    """The least median of a client that only does what it must."""
-    medians = [
-        statistics.median(one["back"][-1] for one in made if is_whole(one))
+def by_round(runs: Iterable[Run]) -> dict[int, float]:
+    """What the quickest client that only does what it must took in each."""
+    clients = [
+        {one["round"]: one["back"][-1] for one in made if is_whole(one)}
         for tool, made in by_tool(runs)
-        if tool.startswith("limit") and any(is_whole(one) for one in made)
+        if tool.startswith(LIMITS)
     ]
-    return min(medians, default=None)
+    return min(
+        filter(None, clients),
+        key=lambda took: statistics.median(took.values()),
+        default={},
+    )
+
+
+def ratios(made: Iterable[Run], limits: dict[int, float]) -> list[float]:
+    """How many times as long each took as the limit in the same round.
+
+    So what the machine did meanwhile is in both, and the limit has a spread.
+    """
+    return [
+        one["back"][-1] / limits[one["round"]]
+        for one in made
+        if is_whole(one) and one["round"] in limits
+    ]
 
 
 def is_whole(run: Run) -> bool:
@@ -241,6 +257,13 @@ def stopped(runs: Iterable[Run]) -> str:
     """Of those who are back and do not run."""
     count = sum(one["states"].get("stopped", 0) for one in runs)
     return f", {count} stopped" if count else ""
+
+
+def troubled(runs: Iterable[Run]) -> str:
+    """Those of which the tool itself says that something went wrong."""
+    states = [one["told"].get("state") for one in runs]
+    count = sum(state not in (None, *SATISFIED) for state in states)
+    return f", {count} in error" if count else ""
 
 
 def per_instance(run: Run, api: str) -> float:
@@ -267,7 +290,8 @@ def cloud_cpu(run: Run) -> float:
 def others(run: Run) -> float:
     """Percent of the machine that went to what has no part in this."""
     foreign = run["cpu_of_machine"] - sum(run["cpu_by_process"].values())
-    return float(100 * foreign / (run["watched"] * run["cores"]))
+    # The two are not read at the same moment.
+    return max(float(100 * foreign / (run["watched"] * run["cores"])), 0.0)
 
 
 def _hosts(run: Run) -> str:
@@ -286,20 +310,22 @@ def spread(values: Sequence[float], unit: str = "", digits: int = 1) -> str:
     )
     if len(values) == 1:
         return f"{middle}{unit}"
-    return f"{middle}{unit} ({ends[0]}-{ends[1]})"
+    return f"{middle}{unit} ({ends[0]} to {ends[1]})"
 
 
 def measured_on(known: Iterable[Run]) -> str:
-    """Machine and versions; usually all runs have the same."""
-    seen: list[str] = []
-    for one in known:
-        if one["kind"] == "environment":
-            words = [
-                f"{name} {value}"
-                for name, value in sorted(one.items())
-                if name not in ("kind", "commit")
-            ]
-            line = ", ".join(words)
-            if line not in seen:
-                seen.append(line)
-    return textwrap.fill("Measured on: " + "; ".join(seen) + ".", 79)
+    """Machine and versions: of a later one what differs from the first."""
+    environments = [one for one in known if one["kind"] == "environment"]
+    first: Run = {}
+    lines: list[str] = []
+    for one in environments:
+        words = [
+            f"{name} {value}"
+            for name, value in sorted(one.items())
+            if name != "kind" and first.get(name) != value
+        ]
+        line = ", ".join(words)
+        first = first or one
+        if line and line not in lines:
+            lines.append(line)
+    return textwrap.fill(f"Measured on: {'; and on '.join(lines)}.", 79)

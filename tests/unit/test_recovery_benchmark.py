@@ -40,6 +40,7 @@ def run(tool: str = "limit", **changes: Any) -> dict[str, Any]:
         "cpu_by_process": {"nova-api": 2.0, "mistral-api": 1.0},
         "cpu_of_machine": 4.0,
         "cores": 2,
+        "told": {},
         **changes,
     }
 
@@ -100,12 +101,19 @@ class TestSummary(base.BaseTestCase):
         rows = self.rows(
             run(),
             run("limit-8", back=[1.0, 2.0]),
+            run("limit-8", back=[1.0, 2.5], round=1),
             run("ours", back=[2.0, 3.0]),
             run("ours", back=[2.0, 5.0], round=1),
         )
         column = summary.TIMES.index("/ limit")
         self.assertEqual("2.00", rows["limit"][column])
-        self.assertEqual("2.00 (1.50-2.50)", rows["ours"][column])
+        # Each in its own round.
+        self.assertEqual("1.75 (1.50 to 2.00)", rows["ours"][column])
+
+    def test_tool_that_says_it_failed(self) -> None:
+        told = {"state": "ERROR"}
+        rows = self.rows(run("ours"), run("ours", round=1, told=told))
+        self.assertEqual("2 of 2, 1 in error", rows["ours"][2])
 
     def test_instances_that_never_come_back(self) -> None:
         rows = self.rows(run("ours"), run("ours", back=[1.0], round=1))
@@ -137,6 +145,7 @@ class TestSummary(base.BaseTestCase):
         drawn = summary.drawn(
             [
                 run(),
+                run(round=1),
                 run("ours", back=[1.0, 2.0]),
                 run("ours", back=[1.0, 6.0], round=1),
                 run("masakari-no-wait", back=[1.0, 8.0]),
@@ -146,8 +155,8 @@ class TestSummary(base.BaseTestCase):
         )
         self.assertEqual(4, drawn.count('height="16"'))
         self.assertEqual(1, drawn.count('class="own"'))
-        self.assertIn(">1.00 (0.50-1.50)<", drawn)
-        self.assertIn(">2.00 (2.00-2.00)<", drawn)
+        self.assertIn(">1.00 (0.50 to 1.50)<", drawn)
+        self.assertIn(">2.00 (2.00 to 2.00)<", drawn)
         self.assertNotIn("computed", drawn)
 
     def test_what_others_used(self) -> None:
