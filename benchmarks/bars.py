@@ -83,6 +83,5 @@ def _row(
         f' y1="{middle}" y2="{middle}"/>'
     )
     low, mid, high = (f"{value:.2f}" for value in spread)
-    yield (
-        f'<text x="{most + 6:.1f}" y="{top + 15}">{mid} ({low} to {high})</text>'
-    )
+    words = f"{mid} ({low} to {high})"
+    yield f'<text x="{most + 6:.1f}" y="{top + 15}">{words}</text>'

@@ -11,6 +11,7 @@ import tempfile
 from oslotest import base
 
 from benchmarks.recovery import results
+from benchmarks.recovery import summary
 from lab import layout
 
 SIZE = 4
@@ -49,3 +50,7 @@ class TestBenchmark(base.BaseTestCase):
             ]
         back = {one["tool"]: len(one["back"]) for one in measured}
         self.assertEqual(dict.fromkeys(TOOLS, SIZE), back, said)
+        told = {row[0]: row[2] for row in summary.times(measured)}
+        self.assertEqual("1 of 1", told["ours"], "or it says that it failed")
+        drawn = summary.drawn(measured)
+        self.assertEqual(len(TOOLS), drawn.count('height="16"'))
