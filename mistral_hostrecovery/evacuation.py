@@ -200,9 +200,9 @@ class Evacuate(action.HostRecoveryAction):
         memory = remembering.learned(facts, sent, settings)
         if sent.why_stopped:
             return {**turn, **_stopped(sent.why_stopped, memory, steps)}
-        acts = self._acts(nova, made, scope, changed, facts, rules)
+        acts, over = self._acts(nova, made, scope, changed, facts, rules)
         acted = batch.act(nova, acts, call.stopwatch)
-        memory = remembering.acted(memory, acted)
+        memory = remembering.acted(memory, acted, over)
 
         left = len(asks) - len(sent.accepted) - len(sent.refused)
         left += len(acts) - len(acted.accepted) - len(acted.refused)
@@ -292,6 +292,7 @@ class Evacuate(action.HostRecoveryAction):
             {**earlier.refused, **said.refused},
             unclear,
             {**earlier.acts, **said.acts},
+            earlier.over | said.over,
         )
 
     def _why_stopped(
@@ -318,33 +319,42 @@ class Evacuate(action.HostRecoveryAction):
         on_host: Mapping[str, model.Instance],
         facts: progress.Facts,
         rules: progress.Rules,
-    ) -> list[tuple[str, progress.Next]]:
-        """Return which instances are to be started, stopped or confirmed."""
+    ) -> tuple[list[tuple[str, progress.Next]], list[str]]:
+        """Return which instances are to be started, stopped or confirmed.
+
+        And of which of those that were it has been seen to have worked.
+        """
         due = progress.due(scope, facts, rules)
         if not due:
-            return []
+            return [], []
         try:
             changed = nova.changed_instances(observation.since(made))
         except errors.HostRecoveryError as exc:
             # The next round acts: what this batch sent must not be lost.
             LOG.warning("%s", exc)
-            return []
-        steps = [
-            (
-                v.instance,
-                progress.next_step(
-                    v,
-                    observation.place(
-                        {**on_host, **changed}, v.instance, self.host["host"]
-                    ),
-                    facts,
-                    rules,
-                ).next,
+            return [], []
+        places = {**on_host, **changed}
+        host = self.host["host"]
+        steps = {
+            v.instance: progress.next_step(
+                v, observation.place(places, v.instance, host), facts, rules
             )
             for v in scope
             if v.instance in due
+        }
+        acts = [
+            (name, step.next)
+            for name, step in steps.items()
+            if step.next in progress.ACTS
         ]
-        return [(name, step) for name, step in steps if step in progress.ACTS]
+        reasons = {v.instance: v.reason for v in scope}
+        over = [
+            name
+            for name, step in steps.items()
+            if name in facts.memory.acts
+            and step == progress.Step(progress.Next.RECOVERED, reasons[name])
+        ]
+        return acts, over
 
 
 def _is_running(call: action.Call) -> bool:

@@ -111,6 +111,9 @@ class Memory:
     acts: Mapping[str, tuple[int, datetime.datetime]] = dataclasses.field(
         default_factory=dict
     )
+    #: Those that were seen as they were to be after that: what their owners do
+    #: with them later is theirs.
+    over: frozenset[str] = frozenset()
 
     def doubts(self, instance: str) -> list[Unclear]:
         """Return the requests that may have been sent for an instance."""
@@ -151,6 +154,7 @@ class Memory:
                 key: [times, clock.stamp(at)]
                 for key, (times, at) in self.acts.items()
             },
+            **({"over": sorted(self.over)} if self.over else {}),
         }
 
     @classmethod
@@ -165,4 +169,5 @@ class Memory:
                 key: (times, clock.parse(at))
                 for key, (times, at) in raw.get("acts", {}).items()
             },
+            frozenset(raw.get("over", ())),
         )

@@ -282,6 +282,8 @@ def _may_have_to_act(
     confirm = verdict.first == states.CONFIRM and not ours
     if not confirm and not needs_a_look(verdict, ours, rules):
         return False
+    if verdict.instance in facts.memory.over:
+        return False
     times, at = facts.memory.acts.get(verdict.instance, (0, facts.now))
     return times == 0 or facts.now >= clock.later(at, pause_after(times))
 
@@ -446,6 +448,8 @@ def _act(
     times, at = facts.memory.acts.get(verdict.instance, (0, facts.now))
     if times == 0:
         return Step(wanted, doing)
+    if verdict.instance in facts.memory.over:
+        return Step(Next.RECOVERED, verdict.reason)
     if facts.now < clock.later(at, pause_after(times)):
         return Step(Next.WAIT, f"{doing}: Nova was asked to")
     if times >= rules.max_attempts:

@@ -6,6 +6,7 @@ Pure but for the clock.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+import dataclasses
 import datetime
 
 from mistral_hostrecovery import batch
@@ -81,19 +82,27 @@ def learned(
         records = facts.evacuations.get(instance)
         newest = records[0].id if records else 0
         unclear[instance] = memory_module.Unclear(until, newest)
-    return memory_module.Memory(
-        {**facts.memory.refused, **sent.refused}, unclear, facts.memory.acts
+    return dataclasses.replace(
+        facts.memory,
+        refused={**facts.memory.refused, **sent.refused},
+        unclear=unclear,
     )
 
 
 def acted(
-    memory: memory_module.Memory, sent: batch.Sent
+    memory: memory_module.Memory, sent: batch.Sent, over: Iterable[str]
 ) -> memory_module.Memory:
-    """Return what the next run has to know about starts and stops."""
+    """Return what the next run has to know about starts and stops.
+
+    :param over: those whose start or stop has been seen to have worked.
+    """
     now = clock.now()
     acts = dict(memory.acts)
     for instance in sent.accepted:
         acts[instance] = (acts.get(instance, (0, now))[0] + 1, now)
-    return memory_module.Memory(
-        {**memory.refused, **sent.refused}, memory.unclear, acts
+    return dataclasses.replace(
+        memory,
+        refused={**memory.refused, **sent.refused},
+        acts=acts,
+        over=memory.over.union(over),
     )

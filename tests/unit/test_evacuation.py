@@ -1131,6 +1131,23 @@ class StopTest(EvacuationTestCase):
         self.evacuate()
         self.assertEqual([], self.nova.writes)
 
+    def stopped(self) -> None:
+        self.nova.changed = {
+            "db": facts.instance(id="db", host="c4", vm_state="stopped")
+        }
+
+    def test_what_its_owner_starts_later_is_left_alone(self) -> None:
+        first = self.evacuate(acts={"db": [1, clock.stamp(ago(60))]})
+        self.assertEqual(["stop db"], self.nova.writes)
+        self.assertNotIn("over", first)
+        known = {"acts": {"db": [1, clock.stamp(ago(60))]}}
+        self.stopped()
+        second = self.evacuate(**known)
+        self.assertEqual(["db"], second["over"])
+        self.nova.changed = {"db": facts.instance(id="db", host="c4")}
+        self.evacuate(**known, over=second["over"])
+        self.assertEqual(["stop db"], self.nova.writes)
+
     def test_stop_that_nova_refuses_is_remembered(self) -> None:
         self.nova.fails["stop db"] = errors.Refused("locked")
         result = self.evacuate()

@@ -26,6 +26,7 @@ class MemoryTest(base.BaseTestCase):
                 EVERYBODY: Unclear(facts.at(60), 0),
             },
             {"dns": (2, facts.at(5))},
+            frozenset({"dns"}),
         )
         again = Memory.from_dict(json.loads(json.dumps(memory.to_dict())))
         self.assertEqual(memory, again)
