@@ -135,7 +135,7 @@ def _far(
     if newest is not None and newest.status in progress.OPEN:
         where = newest.destination
         return Far.UNDER_WAY, f"to {where}" if where else step.reason
-    if newest is None or newest.id <= rules.baseline:
+    if newest is None or not rules.is_ours(newest):
         return Far.WAITING, ""
     if newest.status in progress.DONE:
         return Far.REBUILT, ""

@@ -50,7 +50,9 @@ def settings(host: Mapping[str, Any]) -> policy.Policy:
 def rules(
     made: plan.Plan, settings: policy.Policy, wave: int
 ) -> progress.Rules:
-    return progress.Rules(made.baseline, settings.max_attempts, wave)
+    return progress.Rules(
+        made.baseline, settings.max_attempts, wave, made.begun
+    )
 
 
 def why_late(host: Mapping[str, Any]) -> str | None:

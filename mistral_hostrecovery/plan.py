@@ -49,6 +49,8 @@ class Plan:
     verdicts: Sequence[model.Verdict]
     waves: Sequence[model.Wave]
     warnings: Sequence[str]
+    #: Evacuation records that were under way then.
+    begun: Sequence[int] = ()
 
     @property
     def recover(self) -> list[model.Verdict]:
@@ -61,6 +63,7 @@ class Plan:
             "verdicts": [v.to_dict() for v in self.verdicts],
             "waves": [w.to_dict() for w in self.waves],
             "warnings": list(self.warnings),
+            **({"begun": list(self.begun)} if self.begun else {}),
         }
 
     @classmethod
@@ -71,6 +74,7 @@ class Plan:
             [model.Verdict(**v) for v in raw["verdicts"]],
             [model.Wave(**w) for w in raw["waves"]],
             raw["warnings"],
+            raw.get("begun", ()),
         )
 
 

@@ -133,6 +133,7 @@ class PlanRecovery(action.HostRecoveryAction):
             verdicts,
             waves,
             [*listed["warnings"], *located["warnings"], *warnings],
+            listed.get("begun", ()),
         )
 
     def _surroundings(

@@ -199,11 +199,13 @@ class ListInstances(action.HostRecoveryAction):
             left_on = leftovers.left_on(instance, records, listed_at)
             if left_on is not None and left_on not in lost_hosts:
                 moving.setdefault(instance.id, left_on)
-        evacuating = {
-            instance
-            for instance, records in evacuations.items()
-            # The host of an instance changes after its record is done.
-            if records[0].status in progress.OPEN | {"done"}
+        # The host of an instance may change after its record is done.
+        under_way = progress.OPEN | {"done"}
+        begun = {
+            instance.id: evacuations[instance.id][0].id
+            for instance in instances
+            if instance.id in evacuations
+            and evacuations[instance.id][0].status in under_way
         }
         flavors: list[model.Flavor] = []
         candidates = [
@@ -211,7 +213,7 @@ class ListInstances(action.HostRecoveryAction):
                 instance,
                 selected is None or instance.id in selected,
                 moving.get(instance.id),
-                instance.id in evacuating,
+                instance.id in begun,
                 flavors,
                 settings,
             ).to_dict()
@@ -222,6 +224,7 @@ class ListInstances(action.HostRecoveryAction):
             "state": "listed",
             "listed_at": clock.stamp(listed_at),
             "baseline": progress.baseline(migrations),
+            **({"begun": sorted(begun.values())} if begun else {}),
             "instances": candidates,
             "flavors": [dataclasses.asdict(flavor) for flavor in flavors],
             "images": [image.to_dict() for image in images],

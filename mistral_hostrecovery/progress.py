@@ -15,7 +15,7 @@ with its record done is back, though nobody has looked at its states.
 Pure: facts in, decision out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import dataclasses
 import datetime
 import enum
@@ -100,7 +100,7 @@ class Facts:
     def ours(self, instance: str, rules: "Rules") -> list[model.Migration]:
         """Return this execution's records of an instance, newest first."""
         records = self.evacuations.get(instance, ())
-        return [r for r in records if r.id > rules.baseline]
+        return [r for r in records if rules.is_ours(r)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,6 +113,11 @@ class Rules:
     max_attempts: int
     #: The wave that is going on.
     wave: int = 1
+    #: Older ones that were under way then: they are looked after like ours.
+    begun: Collection[int] = ()
+
+    def is_ours(self, record: model.Migration) -> bool:
+        return record.id > self.baseline or record.id in self.begun
 
 
 def group(
@@ -156,7 +161,7 @@ def why_returned(
     to completed, seconds before it reports to Nova for the first time.
     """
     for record in records:
-        if record.id > rules.baseline and record.status == "completed":
+        if rules.is_ours(record) and record.status == "completed":
             return (
                 f"nova-compute on host {host} has started again, so the host"
                 " runs: fence it, then start again"
@@ -211,7 +216,7 @@ def worth_a_look(
             busy |= matters
         elif _may_have_to_act(verdict, facts, rules):
             return True
-        elif records and records[0].id > rules.baseline:
+        elif records and rules.is_ours(records[0]):
             step = next_step(verdict, Place(here=True), facts, rules)
             if step.next is Next.ASK:
                 return True

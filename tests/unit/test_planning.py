@@ -89,6 +89,7 @@ class PlanTest(PlanningTestCase):
         self.assertEqual(["web", "db"], [v.instance for v in made.recover])
         self.assertEqual([model.Wave(1, 500, 2)], made.waves)
         self.assertEqual(7, made.baseline)
+        self.assertEqual((), made.begun)
         self.assertEqual(
             ["from the list", "from the disks"], result["warnings"]
         )
@@ -99,6 +100,10 @@ class PlanTest(PlanningTestCase):
         )
         self.assertEqual([], result["reserved"])
         self.assertNotIn("reason", result)
+
+    def test_what_was_under_way_is_handed_on(self) -> None:
+        self.listed("web", "db", begun=[3, 5])
+        self.assertEqual([3, 5], plan.Plan.from_dict(self.plan()).begun)
 
     def test_it_writes_nothing(self) -> None:
         for given in ({}, {"dry_run": True}, {"resumed": True}):

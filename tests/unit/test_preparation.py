@@ -260,6 +260,7 @@ class ListTest(runs.RunTestCase):
             {i["id"]: i.get("evacuating", False) for i in result["instances"]},
         )
         self.assertEqual(facts.BASELINE + 2, result["baseline"])
+        self.assertEqual([facts.BASELINE + 1], result["begun"])
 
     @ddt.data(
         ("accepted", True),

@@ -680,6 +680,26 @@ class LeftRunningTest(base.BaseTestCase):
             found = step(here(), record, now=facts.at(seconds))
             self.assertEqual(wanted, found.next)
 
+    def test_what_was_under_way_when_it_was_listed_is_ours(self) -> None:
+        """Its verdict says how it is to end, and pauses follow failures."""
+        rules = dataclasses.replace(facts.RULES, begun=[OLD_ID])
+        wanted = facts.verdict(start=1)
+        for place, status, expected in (
+            (away(vm_state="stopped"), "done", Next.START),
+            (here(), "failed", Next.PAUSE),
+            (here(), "accepted", Next.WAIT),
+        ):
+            record = old(status, updated_at=facts.NOW)
+            found = progress.next_step(wanted, place, known(record), rules)
+            self.assertEqual(expected, found.next)
+        moved = progress.next_step(
+            wanted, away(vm_state="stopped"), known(old("done")), facts.RULES
+        )
+        self.assertEqual(Next.RECOVERED, moved.next)
+        returned = [old("completed")]
+        self.assertIsNotNone(progress.why_returned("c1", returned, rules))
+        self.assertIsNone(progress.why_returned("c1", returned, facts.RULES))
+
     def test_an_earlier_one_of_ours_is_not_over(self) -> None:
         """Somebody else has asked since, in vain."""
         first = ours("pre-migrating", destination="c3")
