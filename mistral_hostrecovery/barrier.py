@@ -5,12 +5,13 @@
 Pure: the steps of the instances in, what to do next out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import enum
 
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 
 
 class Turn(enum.Enum):
@@ -51,6 +52,55 @@ class Look:
 def scope(verdicts: Sequence[model.Verdict], wave: int) -> list[model.Verdict]:
     """Return the instances that are looked after while a wave goes on."""
     return [v for v in verdicts if v.wave <= wave]
+
+
+def worth_a_look(
+    verdicts: Iterable[model.Verdict],
+    facts: traces.Facts,
+    rules: traces.Rules,
+    last: bool = True,
+    may_ask: bool = True,
+) -> bool:
+    """Return whether the records alone say that something is to be done.
+
+    While evacuations are under way, or wait to be asked for again, listing the
+    instances would tell nothing and cost Nova a hundred times as much as
+    listing the records.
+
+    :param last: no wave comes after this one; if one does, stragglers of
+        earlier waves keep nobody from looking.
+    :param may_ask: if not, nothing is asked for again.
+    """
+    busy = False
+    for verdict in verdicts:
+        records = facts.evacuations.get(verdict.instance, ())
+        matters = last or rules.wave in (verdict.wave, verdict.start)
+        if records and traces.under_way(records[0], facts.lost_hosts):
+            busy |= matters
+        elif traces.is_due(verdict, facts, rules):
+            return True
+        elif records and rules.is_ours(records[0]):
+            step = progress.next_step(
+                verdict, progress.Place(here=True), facts, rules
+            )
+            if step.next is progress.Next.ASK:
+                return True
+            busy |= matters and may_ask and step.next is progress.Next.PAUSE
+    return not busy
+
+
+def all_rebuilt(
+    verdicts: Iterable[model.Verdict], facts: traces.Facts, rules: traces.Rules
+) -> bool:
+    """Return whether the records say that nothing is left but to move.
+
+    Nova writes that an evacuation is done, and then where the instance is
+    (nova/compute/manager.py rebuild_instance); nothing comes after that.
+    """
+    return all(
+        traces.is_back(v, facts.ours(v.instance, rules), rules)
+        for v in verdicts
+    )
 
 
 def look(

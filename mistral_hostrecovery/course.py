@@ -17,6 +17,7 @@ from typing import Any
 
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 
 #: So many instances have a note, of so many characters: 20 are 3 kB.
 _NOTED = 20
@@ -99,8 +100,8 @@ class Course:
 def look(
     verdicts: Sequence[model.Verdict],
     places: Mapping[str, progress.Place],
-    facts: progress.Facts,
-    rules: progress.Rules,
+    facts: traces.Facts,
+    rules: traces.Rules,
 ) -> Course:
     """Return how far the instances are.
 
@@ -123,8 +124,8 @@ def look(
 def _far(
     verdict: model.Verdict,
     place: progress.Place,
-    facts: progress.Facts,
-    rules: progress.Rules,
+    facts: traces.Facts,
+    rules: traces.Rules,
 ) -> tuple[Far, str]:
     """Return how far one is, and what there is to say about it."""
     step = progress.next_step(verdict, place, facts, rules)
@@ -132,12 +133,12 @@ def _far(
         return Far.FAILED, step.reason
     records = facts.evacuations.get(verdict.instance, ())
     newest = records[0] if records else None
-    if newest is not None and newest.status in progress.OPEN:
+    if newest is not None and newest.status in traces.OPEN:
         where = newest.destination
         return Far.UNDER_WAY, f"to {where}" if where else step.reason
     if newest is None or not rules.is_ours(newest):
         return Far.WAITING, ""
-    if newest.status in progress.DONE:
+    if newest.status in traces.DONE:
         return Far.REBUILT, ""
     return Far.FAILED, step.reason
 

@@ -31,6 +31,7 @@ from mistral_hostrecovery import remembering
 from mistral_hostrecovery import spreading
 from mistral_hostrecovery import states
 from mistral_hostrecovery import storage
+from mistral_hostrecovery import traces
 
 LOG = logging.getLogger(__name__)
 
@@ -159,11 +160,11 @@ class Evacuate(action.HostRecoveryAction):
             # One that has failed has changed: else the list is not complete.
             and (v.instance in changed or not facts.ours(v.instance, rules))
         ]
-        due = progress.due(scope, facts, rules)
+        due = traces.due(scope, facts, rules)
 
         def goes_on(then: look.Look) -> bool:
             later = dataclasses.replace(then.facts, memory=facts.memory)
-            more = progress.due(scope, later, rules) - due
+            more = traces.due(scope, later, rules) - due
             return not more and _is_running(call)
 
         asking = {ask.instance for ask in asks}
@@ -271,7 +272,7 @@ class Evacuate(action.HostRecoveryAction):
         self,
         call: action.Call,
         settings: policy.Policy,
-        facts: progress.Facts,
+        facts: traces.Facts,
     ) -> memory_module.Memory:
         """Return what this run knows about requests sent before it."""
         said = memory_module.Memory.from_dict(call.carried)
@@ -296,7 +297,7 @@ class Evacuate(action.HostRecoveryAction):
         )
 
     def _why_stopped(
-        self, call: action.Call, now: look.Look, rules: progress.Rules
+        self, call: action.Call, now: look.Look, rules: traces.Rules
     ) -> str | None:
         """Return why nothing may be asked any more, None if it may."""
         by_host = {s.host: s for s in now.services}
@@ -307,7 +308,7 @@ class Evacuate(action.HostRecoveryAction):
                 call.owner(),
                 clock.parse(self.isolated_at),
             )
-            or progress.why_returned(self.host["host"], now.records, rules)
+            or traces.why_returned(self.host["host"], now.records, rules)
             or observation.why_late(self.host)
         )
 
@@ -317,14 +318,14 @@ class Evacuate(action.HostRecoveryAction):
         made: plan.Plan,
         scope: Sequence[model.Verdict],
         on_host: Mapping[str, model.Instance],
-        facts: progress.Facts,
-        rules: progress.Rules,
+        facts: traces.Facts,
+        rules: traces.Rules,
     ) -> tuple[list[tuple[str, progress.Next]], list[str]]:
         """Return which instances are to be started, stopped or confirmed.
 
         And of which of those that were it has been seen to have worked.
         """
-        due = progress.due(scope, facts, rules)
+        due = traces.due(scope, facts, rules)
         if not due:
             return [], []
         try:

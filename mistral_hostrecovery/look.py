@@ -9,7 +9,7 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import cloud
 from mistral_hostrecovery import fencing
 from mistral_hostrecovery import model
-from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 
 #: Where more evacuations than this have ended, these are not listed again.
 ENDED = 200
@@ -37,8 +37,8 @@ class Look:
         self.at = at
         self.records = records
         self.services = services
-        self.facts = progress.Facts(
-            clock.now(), progress.group(records), fencing.lost(services)
+        self.facts = traces.Facts(
+            clock.now(), traces.group(records), fencing.lost(services)
         )
         # One that is stuck on a host which is down must not keep the others.
         self._down = self.facts.lost_hosts | {
@@ -52,7 +52,7 @@ class Look:
     def under_way(self, instance: str) -> bool:
         """Return whether Nova may still be working on an evacuation of it."""
         lost = self.facts.lost_hosts
-        return any(progress.under_way(r, lost) for r in self.of(instance)[:1])
+        return any(traces.under_way(r, lost) for r in self.of(instance)[:1])
 
     def unclaimed(self, asked: Mapping[str, float], seconds: float) -> int:
         """Return how many evacuations no destination has made room for yet.
@@ -77,7 +77,7 @@ class Look:
     def ended(self, asked: Collection[str]) -> int:
         """Return how many of these evacuations are not under way any more."""
         return sum(
-            any(not progress.under_way(r, self._down) for r in records[:1])
+            any(not traces.under_way(r, self._down) for r in records[:1])
             for records in map(self.of, asked)
         )
 
@@ -102,7 +102,7 @@ class Look:
         """
         lost = clock.later(self.facts.now, -LOST_SECONDS)
         busy = sum(
-            progress.under_way(records[0], self._down)
+            traces.under_way(records[0], self._down)
             # Nova loses some of those for which it has not chosen a host.
             and not (
                 _is_unclaimed(records[0]) and records[0].updated_at < lost
@@ -132,13 +132,13 @@ def again(nova: cloud.Cloud, last: Look, stopwatch: clock.Stopwatch) -> Look:
 
     :raises errors.HostRecoveryError: Nova does not say.
     """
-    over = progress.DONE | progress.FAILED
+    over = traces.DONE | traces.FAILED
     if sum(record.status in over for record in last.records) <= ENDED:
         return take(nova, last.host, stopwatch)
     at = stopwatch.elapsed()
     records = {
         record.id: dataclasses.replace(record, status="done")
-        if record.status in progress.OPEN
+        if record.status in traces.OPEN
         else record
         for record in last.records
     }
@@ -149,4 +149,4 @@ def again(nova: cloud.Cloud, last: Look, stopwatch: clock.Stopwatch) -> Look:
 
 
 def _is_unclaimed(record: model.Migration) -> bool:
-    return record.destination is None and record.status in progress.OPEN
+    return record.destination is None and record.status in traces.OPEN

@@ -18,6 +18,7 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 from mistral_hostrecovery.memory import Memory
 
 #: The workflow whose executions count as recoveries.
@@ -47,12 +48,8 @@ def settings(host: Mapping[str, Any]) -> policy.Policy:
     return policy.Policy(**host["policy"])
 
 
-def rules(
-    made: plan.Plan, settings: policy.Policy, wave: int
-) -> progress.Rules:
-    return progress.Rules(
-        made.baseline, settings.max_attempts, wave, made.begun
-    )
+def rules(made: plan.Plan, settings: policy.Policy, wave: int) -> traces.Rules:
+    return traces.Rules(made.baseline, settings.max_attempts, wave, made.begun)
 
 
 def why_late(host: Mapping[str, Any]) -> str | None:
@@ -82,8 +79,8 @@ def places(
     nova: cloud.Cloud,
     host: str,
     made: plan.Plan,
-    facts: progress.Facts,
-    rules: progress.Rules,
+    facts: traces.Facts,
+    rules: traces.Rules,
 ) -> dict[str, progress.Place]:
     """Return where each instance is that is to be recovered.
 
@@ -93,7 +90,7 @@ def places(
 
     :param facts: taken before: the lists must be newer than the records.
     """
-    if any(progress.has_to_be_seen(v, facts, rules) for v in made.recover):
+    if any(traces.has_to_be_seen(v, facts, rules) for v in made.recover):
         most = None
     else:
         most = DETAILS * len(made.recover) + DETAILS_AT_LEAST
@@ -105,10 +102,12 @@ def places(
             v.instance: _place(changed, v.instance, host, here)
             for v in made.recover
         }
-        if all(
-            progress.is_clear(v, found[v.instance], facts, rules)
+        left_unseen = [
+            v
             for v in made.recover
-        ):
+            if found[v.instance] == progress.Place(here=False)
+        ]
+        if all(traces.is_clear(v, facts, rules) for v in left_unseen):
             return found
         changed = nova.changed_instances(since(made))
     return {v.instance: place(changed, v.instance, host) for v in made.recover}
@@ -137,19 +136,19 @@ def facts(
     host: str,
     made: plan.Plan,
     earlier: Mapping[str, Any],
-) -> progress.Facts:
+) -> traces.Facts:
     """Look at the evacuations, and at their destinations if one is stuck."""
-    evacuations = progress.group(nova.migrations(host, evacuations_only=True))
+    evacuations = traces.group(nova.migrations(host, evacuations_only=True))
     stuck = clock.later(clock.now(), -STUCK_SECONDS)
     lost: frozenset[str] = frozenset()
     if any(
-        records[0].status in progress.OPEN and records[0].updated_at < stuck
+        records[0].status in traces.OPEN and records[0].updated_at < stuck
         for v in made.recover
         if (records := evacuations.get(v.instance))
     ):
         lost = fencing.lost(nova.services())
     memory = Memory.from_dict(earlier)
-    return progress.Facts(clock.now(), evacuations, lost, memory)
+    return traces.Facts(clock.now(), evacuations, lost, memory)
 
 
 def recoveries(

@@ -11,6 +11,7 @@ import datetime
 from mistral_hostrecovery import clock
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 from mistral_hostrecovery.progress import Next
 
 #: An instance is rebuilt when it is back, unless so many seconds are between.
@@ -20,8 +21,8 @@ AT_ONCE_SECONDS = 2.0
 def conclude(
     verdict: model.Verdict,
     place: progress.Place,
-    facts: progress.Facts,
-    rules: progress.Rules,
+    facts: traces.Facts,
+    rules: traces.Rules,
 ) -> model.Outcome:
     """Return what became of an instance, now that nothing more is done.
 
@@ -88,7 +89,7 @@ def _rebuilt_at(
 def _recovered_at(
     verdict: model.Verdict,
     ours: Sequence[model.Migration],
-    facts: progress.Facts,
+    facts: traces.Facts,
 ) -> datetime.datetime | None:
     """Return when it was as it was wanted, as far as Nova's records go."""
     if not ours:

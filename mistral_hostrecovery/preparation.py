@@ -23,8 +23,8 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
-from mistral_hostrecovery import progress
 from mistral_hostrecovery import storage
+from mistral_hostrecovery import traces
 
 #: So long after its start a recovery waits for Glance, in seconds.
 IMAGES_SECONDS = 60.0
@@ -191,7 +191,7 @@ class ListInstances(action.HostRecoveryAction):
         # Last, for it also says if Nova could not see a part of the lists.
         lost_hosts = fencing.lost(nova.services())
         moving = plan.moving_to(migrations, lost_hosts)
-        evacuations = progress.group(
+        evacuations = traces.group(
             m for m in migrations if m.type == "evacuation"
         )
         for instance in instances:
@@ -200,7 +200,7 @@ class ListInstances(action.HostRecoveryAction):
             if left_on is not None and left_on not in lost_hosts:
                 moving.setdefault(instance.id, left_on)
         # The host of an instance may change after its record is done.
-        under_way = progress.OPEN | {"done"}
+        under_way = traces.OPEN | {"done"}
         begun = {
             instance.id: evacuations[instance.id][0].id
             for instance in instances
@@ -223,7 +223,7 @@ class ListInstances(action.HostRecoveryAction):
         return {
             "state": "listed",
             "listed_at": clock.stamp(listed_at),
-            "baseline": progress.baseline(migrations),
+            "baseline": traces.newest(evacuations),
             **({"begun": sorted(begun.values())} if begun else {}),
             "instances": candidates,
             "flavors": [dataclasses.asdict(flavor) for flavor in flavors],

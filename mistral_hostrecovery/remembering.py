@@ -14,8 +14,8 @@ from mistral_hostrecovery import clock
 from mistral_hostrecovery import memory as memory_module
 from mistral_hostrecovery import model
 from mistral_hostrecovery import policy
-from mistral_hostrecovery import progress
 from mistral_hostrecovery import states
+from mistral_hostrecovery import traces
 
 
 def doubt(
@@ -23,7 +23,7 @@ def doubt(
     deaths: memory_module.Deaths,
     order: Sequence[str],
     plain: Collection[str],
-    facts: progress.Facts,
+    facts: traces.Facts,
     settings: policy.Policy,
 ) -> tuple[memory_module.Memory, memory_module.Deaths]:
     """Return whom runs that died may have asked, and what stays unknown.
@@ -50,7 +50,7 @@ def doubt(
 def is_plain(
     verdict: model.Verdict,
     known: memory_module.Memory,
-    facts: progress.Facts,
+    facts: traces.Facts,
 ) -> bool:
     """Return whether nothing kept a run from asking for it in its turn."""
     return (
@@ -62,7 +62,7 @@ def is_plain(
 
 
 def asked_before(
-    instances: Iterable[str], facts: progress.Facts, rules: progress.Rules
+    instances: Iterable[str], facts: traces.Facts, rules: traces.Rules
 ) -> dict[str, datetime.datetime]:
     """Return which of them earlier runs asked for last, and Nova's time."""
     return {
@@ -73,7 +73,7 @@ def asked_before(
 
 
 def learned(
-    facts: progress.Facts, sent: batch.Sent, settings: policy.Policy
+    facts: traces.Facts, sent: batch.Sent, settings: policy.Policy
 ) -> memory_module.Memory:
     """Return what the next run has to know about this batch."""
     until = clock.later(clock.now(), settings.answer_grace)

@@ -14,7 +14,7 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
-from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 
 
 class ReturnHost(action.HostRecoveryAction):
@@ -93,11 +93,11 @@ class ReturnHost(action.HostRecoveryAction):
         """Do what can be done now; return what is missing, None if nothing."""
         nova = call.cloud()
         here = nova.instance_ids(service.host, {})
-        evacuations = progress.group(nova.migrations(service.host, True))
+        evacuations = traces.group(nova.migrations(service.host, True))
         opened = [
             instance
             for instance, records in evacuations.items()
-            if instance in here and records[0].status in progress.OPEN
+            if instance in here and records[0].status in traces.OPEN
         ]
         if opened:
             return (

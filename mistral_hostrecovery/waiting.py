@@ -60,14 +60,14 @@ class WaitForState(action.HostRecoveryAction):
         # No wave waits for the end of the last one.
         wave_late = self.wave < last and _is_wave_late(earlier, settings)
         may_ask = earlier["state"] == "asked"
-        if not (late or wave_late) and not progress.worth_a_look(
+        if not (late or wave_late) and not barrier.worth_a_look(
             scope, facts, rules, last=self.wave >= last, may_ask=may_ask
         ):
             return self._again(course.look(made.recover, {}, facts, rules))
         if (
             self.wave >= last
             and not late
-            and progress.all_rebuilt(scope, facts, rules)
+            and barrier.all_rebuilt(scope, facts, rules)
         ):
             # To list ids takes Nova a fifth of the time that details take,
             # and the report looks at these anyway.

@@ -21,7 +21,7 @@ from lab.simulation import building
 from lab.simulation import calls
 from lab.simulation import cloud as cloud_module
 from lab.simulation import server
-from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 from tests.chaos import agent
 from tests.chaos import judge
 from tests.chaos import matrix
@@ -187,7 +187,7 @@ class Simulated(stage.Stage):
         name = call.name.split()[1]
         with self.cloud.lock:
             records = self.cloud.evacuations(self.cloud.instance(name).id)
-            is_open = sum(one.status in progress.OPEN for one in records)
+            is_open = sum(one.status in traces.OPEN for one in records)
             self._doubled[name] += max(is_open - 1, 0)
 
     def _sample(self) -> None:

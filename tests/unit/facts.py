@@ -8,13 +8,17 @@ import hypothesis
 
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 
 NOW = datetime.datetime(2030, 1, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
 #: The newest evacuation record when the plan of these tests was made.
 BASELINE = 10
 
-RULES = progress.Rules(baseline=BASELINE, max_attempts=3)
+RULES = traces.Rules(baseline=BASELINE, max_attempts=3)
+
+OUR_ID = BASELINE + 1
+OLD_ID = BASELINE
 
 #: The same examples in each run, however slow the machine is, and no files
 #: left behind.
@@ -102,3 +106,25 @@ def migration(**facts: Any) -> model.Migration:
         "updated_at": NOW,
     }
     return model.Migration(**{**ordinary, **facts})
+
+
+def known(*records: model.Migration, **more: Any) -> traces.Facts:
+    more.setdefault("now", NOW)
+    return traces.Facts(evacuations=traces.group(records), **more)
+
+
+def here(**seen: Any) -> progress.Place:
+    return progress.Place(True, instance(**seen))
+
+
+def away(**seen: Any) -> progress.Place:
+    return progress.Place(False, instance(**{"host": "c4", **seen}))
+
+
+def ours(status: str = "accepted", **more: Any) -> model.Migration:
+    return migration(status=status, **more)
+
+
+def old(status: str, **more: Any) -> model.Migration:
+    ordinary = {"id": OLD_ID, "status": status, "updated_at": at(-900)}
+    return migration(**{**ordinary, **more})

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a wave has come to its end, and what follows it."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -10,10 +11,17 @@ from hypothesis import strategies as st
 from oslotest import base
 
 from mistral_hostrecovery import barrier
+from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import states
 from mistral_hostrecovery.barrier import Turn
+from mistral_hostrecovery.memory import Memory
 from mistral_hostrecovery.progress import Next
 from tests.unit import facts
+from tests.unit.facts import OUR_ID
+from tests.unit.facts import known
+from tests.unit.facts import old
+from tests.unit.facts import ours
 
 
 def situation(**more: Any) -> barrier.Situation:
@@ -212,3 +220,169 @@ class PropertyTest(base.BaseTestCase):
                     break
                 wave = found.wave
             self.assertEqual(list(range(1, last + 1)), seen)
+
+
+@ddt.ddt
+class WorthALookTest(base.BaseTestCase):
+    """Whether the records alone say that the instances are to be listed."""
+
+    def look(self, *records: model.Migration, **more: Any) -> bool:
+        verdicts = [facts.verdict(), facts.verdict(instance="db")]
+        return barrier.worth_a_look(
+            verdicts, known(*records, **more), facts.RULES
+        )
+
+    def test_not_while_one_is_under_way(self) -> None:
+        done = ours("done", instance="db", id=OUR_ID + 1)
+        self.assertFalse(self.look(ours("accepted"), done))
+
+    def test_when_nothing_is_under_way(self) -> None:
+        self.assertTrue(self.look())
+        self.assertTrue(self.look(ours("done")))
+
+    def test_when_one_may_be_asked_again_though_another_is_busy(self) -> None:
+        failed = ours(
+            "failed",
+            instance="db",
+            id=OUR_ID + 1,
+            updated_at=facts.at(-10),
+        )
+        self.assertTrue(self.look(ours("accepted"), failed))
+
+    def test_not_while_the_failed_one_pauses(self) -> None:
+        failed = ours("failed", instance="db", id=OUR_ID + 1)
+        self.assertFalse(self.look(ours("accepted"), failed))
+
+    def beside(
+        self,
+        verdict: model.Verdict,
+        *records: model.Migration,
+        **more: Any,
+    ) -> bool:
+        """Return whether it is looked at while web is under way."""
+        return barrier.worth_a_look(
+            [facts.verdict(), verdict],
+            known(ours("accepted"), *records, **more),
+            facts.RULES,
+        )
+
+    def acts(self) -> list[tuple[model.Verdict, list[model.Migration]]]:
+        """Return what is to be started, stopped and confirmed now."""
+        done = ours("done", instance="db", id=OUR_ID + 1)
+        return [
+            (facts.verdict(instance="db", halted=True, start=1), [done]),
+            (
+                facts.verdict(instance="db", was="error", stopped=True),
+                [done],
+            ),
+            (
+                facts.verdict(
+                    instance="db", was="resized", first=states.CONFIRM
+                ),
+                [],
+            ),
+        ]
+
+    def test_when_one_may_have_to_act_though_another_is_busy(self) -> None:
+        for verdict, records in self.acts():
+            self.assertTrue(self.beside(verdict, *records), verdict)
+
+    @ddt.data((1, 10), (2, 20), (3, 40), (9, 300))
+    @ddt.unpack
+    def test_not_while_what_it_was_asked_for_pauses(
+        self, times: int, pause: int
+    ) -> None:
+        memory = Memory(acts={"db": (times, facts.NOW)})
+        for verdict, records in self.acts():
+            for seconds, looks in ((pause - 1, False), (pause, True)):
+                found = self.beside(
+                    verdict, *records, now=facts.at(seconds), memory=memory
+                )
+                self.assertIs(looks, found, verdict)
+
+    def test_not_for_what_has_no_act_in_this_wave(self) -> None:
+        done = ours("done", instance="db", id=OUR_ID + 1)
+        for verdict, records in (
+            (facts.verdict(instance="db", halted=True, start=2), [done]),
+            # It ends as it is to end.
+            (
+                facts.verdict(instance="db", was="stopped", stopped=True),
+                [done],
+            ),
+            (
+                facts.verdict(
+                    instance="db", halted=True, stopped=True, was="paused"
+                ),
+                [done],
+            ),
+            # Confirmed, and evacuated since.
+            (facts.verdict(instance="db", first=states.CONFIRM), [done]),
+            # An evacuation of somebody before us is followed by nothing.
+            (
+                facts.verdict(instance="db", start=1),
+                [old("done", instance="db")],
+            ),
+        ):
+            self.assertFalse(self.beside(verdict, *records), verdict)
+
+    def test_one_that_is_under_way_is_not_looked_at_for_its_act(self) -> None:
+        busy = ours("accepted", instance="db", id=OUR_ID + 1)
+        for verdict, _ in self.acts():
+            self.assertFalse(self.beside(verdict, busy), verdict)
+
+    def test_straggler_keeps_only_the_last_wave_from_looking(self) -> None:
+        rules = dataclasses.replace(facts.RULES, wave=2)
+        verdicts = [facts.verdict(), facts.verdict(instance="db", wave=2)]
+        straggler = ours("accepted")
+        moved = ours("done", instance="db", id=OUR_ID + 1)
+        busy = ours("accepted", instance="db", id=OUR_ID + 1)
+
+        def look(*records: model.Migration, last: bool) -> bool:
+            return barrier.worth_a_look(
+                verdicts, known(*records), rules, last=last
+            )
+
+        self.assertTrue(look(straggler, moved, last=False))
+        self.assertFalse(look(straggler, moved, last=True))
+        # What belongs to this wave is waited for.
+        for last in (True, False):
+            self.assertFalse(look(straggler, busy, last=last))
+            self.assertFalse(look(busy, last=last))
+
+    def test_destination_that_is_lost_is_no_longer_busy(self) -> None:
+        stuck = ours(
+            "pre-migrating", destination="dead", updated_at=facts.at(-60)
+        )
+        self.assertFalse(self.look(stuck))
+        self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
+
+
+class AllRebuiltTest(base.BaseTestCase):
+    def rebuilt(self, *records: model.Migration, **more: Any) -> bool:
+        verdicts = [facts.verdict(), facts.verdict(instance="db", **more)]
+        return barrier.all_rebuilt(verdicts, known(*records), facts.RULES)
+
+    def test_when_all_records_are_done(self) -> None:
+        web = ours("done")
+        self.assertTrue(self.rebuilt(web, ours("done", instance="db")))
+        # nova-compute on the failed host has cleaned up.
+        self.assertTrue(self.rebuilt(web, ours("completed", instance="db")))
+
+    def test_not_before(self) -> None:
+        web = ours("done")
+        self.assertFalse(self.rebuilt(web))
+        for status in ("accepted", "pre-migrating", "failed", "error"):
+            self.assertFalse(self.rebuilt(web, ours(status, instance="db")))
+        earlier = old("done", instance="db")
+        self.assertFalse(self.rebuilt(web, earlier))
+
+    def test_not_if_asked_again_since(self) -> None:
+        again = ours("accepted", id=OUR_ID + 1)
+        db = ours("done", instance="db")
+        self.assertFalse(self.rebuilt(ours("done"), again, db))
+
+    def test_not_if_it_is_to_be_started_or_stopped(self) -> None:
+        records = ours("done"), ours("done", instance="db")
+        self.assertFalse(self.rebuilt(*records, halted=True, start=1))
+        self.assertFalse(self.rebuilt(*records, was="error", stopped=True))
+        self.assertTrue(self.rebuilt(*records, was="stopped", stopped=True))

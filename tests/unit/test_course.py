@@ -10,12 +10,13 @@ from mistral_hostrecovery import course
 from mistral_hostrecovery import memory
 from mistral_hostrecovery import model
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 from tests.unit import facts
 
 
-def known(*records: model.Migration, **more: object) -> progress.Facts:
-    found = progress.group(records)
-    return progress.Facts(facts.NOW, found, **more)  # type: ignore[arg-type]
+def known(*records: model.Migration, **more: object) -> traces.Facts:
+    found = traces.group(records)
+    return traces.Facts(facts.NOW, found, **more)  # type: ignore[arg-type]
 
 
 def ours(status: str, **more: object) -> model.Migration:
@@ -25,7 +26,7 @@ def ours(status: str, **more: object) -> model.Migration:
 @ddt.ddt
 class LookTest(base.BaseTestCase):
     def look(
-        self, seen: progress.Facts, *places: progress.Place
+        self, seen: traces.Facts, *places: progress.Place
     ) -> course.Course:
         by_instance = dict(zip(["web"], places, strict=False))
         return course.look([facts.verdict()], by_instance, seen, facts.RULES)

@@ -14,26 +14,11 @@ from mistral_hostrecovery import progress
 from mistral_hostrecovery.memory import Memory
 from mistral_hostrecovery.memory import Unclear
 from tests.unit import facts
-
-OUR_ID = facts.BASELINE + 1
-
-
-def known(*records: model.Migration, **more: Any) -> progress.Facts:
-    more.setdefault("now", facts.NOW)
-    return progress.Facts(evacuations=progress.group(records), **more)
-
-
-def here(**seen: Any) -> progress.Place:
-    return progress.Place(True, facts.instance(**seen))
-
-
-def away(**seen: Any) -> progress.Place:
-    seen.setdefault("host", "c4")
-    return progress.Place(False, facts.instance(**seen))
-
-
-def ours(status: str = "accepted", **more: Any) -> model.Migration:
-    return facts.migration(status=status, **more)
+from tests.unit.facts import OUR_ID
+from tests.unit.facts import away
+from tests.unit.facts import here
+from tests.unit.facts import known
+from tests.unit.facts import ours
 
 
 def outcome(**more: Any) -> model.Outcome:

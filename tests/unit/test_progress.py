@@ -13,39 +13,19 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import outcomes
 from mistral_hostrecovery import progress
 from mistral_hostrecovery import states
+from mistral_hostrecovery import traces
 from mistral_hostrecovery.memory import EVERYBODY
 from mistral_hostrecovery.memory import Memory
 from mistral_hostrecovery.memory import Unclear
 from mistral_hostrecovery.progress import Next
 from tests.unit import facts
-
-EVACUATED_TO = "c4"
-OUR_ID = facts.BASELINE + 1
-OLD_ID = facts.BASELINE
-
-
-def known(*records: model.Migration, **more: Any) -> progress.Facts:
-    more.setdefault("now", facts.NOW)
-    return progress.Facts(evacuations=progress.group(records), **more)
-
-
-def here(**seen: Any) -> progress.Place:
-    return progress.Place(True, facts.instance(**seen))
-
-
-def away(**seen: Any) -> progress.Place:
-    seen.setdefault("host", EVACUATED_TO)
-    return progress.Place(False, facts.instance(**seen))
-
-
-def ours(status: str = "accepted", **more: Any) -> model.Migration:
-    return facts.migration(status=status, **more)
-
-
-def old(status: str, **more: Any) -> model.Migration:
-    return facts.migration(
-        **{"id": OLD_ID, "status": status, "updated_at": facts.at(-900)} | more
-    )
+from tests.unit.facts import OLD_ID
+from tests.unit.facts import OUR_ID
+from tests.unit.facts import away
+from tests.unit.facts import here
+from tests.unit.facts import known
+from tests.unit.facts import old
+from tests.unit.facts import ours
 
 
 def step(
@@ -427,13 +407,13 @@ class AttemptsTest(base.BaseTestCase):
         )
 
     def test_pauses_grow(self) -> None:
-        pauses = [progress.pause_after(n) for n in range(1, 7)]
+        pauses = [traces.pause_after(n) for n in range(1, 7)]
         self.assertEqual(sorted(set(pauses)), pauses)
-        self.assertEqual(pauses[-1], progress.pause_after(1000))
+        self.assertEqual(pauses[-1], traces.pause_after(1000))
 
     def test_it_is_asked_again_exactly_after_its_pause(self) -> None:
         for attempts in (1, 2):
-            pause = progress.pause_after(attempts)
+            pause = traces.pause_after(attempts)
             early = self.attempt(attempts, pause - 1)
             self.assertEqual(Next.PAUSE, early.next)
             self.assertEqual(Next.ASK, self.attempt(attempts, pause).next)
@@ -494,141 +474,6 @@ class UnclearTest(base.BaseTestCase):
         )
         found = step(here(), failed, memory=memory)
         self.assertEqual(Next.UNCLEAR, found.next)
-
-
-@ddt.ddt
-class WorthALookTest(base.BaseTestCase):
-    """Whether the records alone say that the instances are to be listed."""
-
-    def look(self, *records: model.Migration, **more: Any) -> bool:
-        verdicts = [facts.verdict(), facts.verdict(instance="db")]
-        return progress.worth_a_look(
-            verdicts, known(*records, **more), facts.RULES
-        )
-
-    def test_not_while_one_is_under_way(self) -> None:
-        done = ours("done", instance="db", id=OUR_ID + 1)
-        self.assertFalse(self.look(ours("accepted"), done))
-
-    def test_when_nothing_is_under_way(self) -> None:
-        self.assertTrue(self.look())
-        self.assertTrue(self.look(ours("done")))
-
-    def test_when_one_may_be_asked_again_though_another_is_busy(self) -> None:
-        failed = ours(
-            "failed",
-            instance="db",
-            id=OUR_ID + 1,
-            updated_at=facts.at(-10),
-        )
-        self.assertTrue(self.look(ours("accepted"), failed))
-
-    def test_not_while_the_failed_one_pauses(self) -> None:
-        failed = ours("failed", instance="db", id=OUR_ID + 1)
-        self.assertFalse(self.look(ours("accepted"), failed))
-
-    def beside(
-        self,
-        verdict: model.Verdict,
-        *records: model.Migration,
-        **more: Any,
-    ) -> bool:
-        """Return whether it is looked at while web is under way."""
-        return progress.worth_a_look(
-            [facts.verdict(), verdict],
-            known(ours("accepted"), *records, **more),
-            facts.RULES,
-        )
-
-    def acts(self) -> list[tuple[model.Verdict, list[model.Migration]]]:
-        """Return what is to be started, stopped and confirmed now."""
-        done = ours("done", instance="db", id=OUR_ID + 1)
-        return [
-            (facts.verdict(instance="db", halted=True, start=1), [done]),
-            (
-                facts.verdict(instance="db", was="error", stopped=True),
-                [done],
-            ),
-            (
-                facts.verdict(
-                    instance="db", was="resized", first=states.CONFIRM
-                ),
-                [],
-            ),
-        ]
-
-    def test_when_one_may_have_to_act_though_another_is_busy(self) -> None:
-        for verdict, records in self.acts():
-            self.assertTrue(self.beside(verdict, *records), verdict)
-
-    @ddt.data((1, 10), (2, 20), (3, 40), (9, 300))
-    @ddt.unpack
-    def test_not_while_what_it_was_asked_for_pauses(
-        self, times: int, pause: int
-    ) -> None:
-        memory = Memory(acts={"db": (times, facts.NOW)})
-        for verdict, records in self.acts():
-            for seconds, looks in ((pause - 1, False), (pause, True)):
-                found = self.beside(
-                    verdict, *records, now=facts.at(seconds), memory=memory
-                )
-                self.assertIs(looks, found, verdict)
-
-    def test_not_for_what_has_no_act_in_this_wave(self) -> None:
-        done = ours("done", instance="db", id=OUR_ID + 1)
-        for verdict, records in (
-            (facts.verdict(instance="db", halted=True, start=2), [done]),
-            # It ends as it is to end.
-            (
-                facts.verdict(instance="db", was="stopped", stopped=True),
-                [done],
-            ),
-            (
-                facts.verdict(
-                    instance="db", halted=True, stopped=True, was="paused"
-                ),
-                [done],
-            ),
-            # Confirmed, and evacuated since.
-            (facts.verdict(instance="db", first=states.CONFIRM), [done]),
-            # An evacuation of somebody before us is followed by nothing.
-            (
-                facts.verdict(instance="db", start=1),
-                [old("done", instance="db")],
-            ),
-        ):
-            self.assertFalse(self.beside(verdict, *records), verdict)
-
-    def test_one_that_is_under_way_is_not_looked_at_for_its_act(self) -> None:
-        busy = ours("accepted", instance="db", id=OUR_ID + 1)
-        for verdict, _ in self.acts():
-            self.assertFalse(self.beside(verdict, busy), verdict)
-
-    def test_straggler_keeps_only_the_last_wave_from_looking(self) -> None:
-        rules = dataclasses.replace(facts.RULES, wave=2)
-        verdicts = [facts.verdict(), facts.verdict(instance="db", wave=2)]
-        straggler = ours("accepted")
-        moved = ours("done", instance="db", id=OUR_ID + 1)
-        busy = ours("accepted", instance="db", id=OUR_ID + 1)
-
-        def look(*records: model.Migration, last: bool) -> bool:
-            return progress.worth_a_look(
-                verdicts, known(*records), rules, last=last
-            )
-
-        self.assertTrue(look(straggler, moved, last=False))
-        self.assertFalse(look(straggler, moved, last=True))
-        # What belongs to this wave is waited for.
-        for last in (True, False):
-            self.assertFalse(look(straggler, busy, last=last))
-            self.assertFalse(look(busy, last=last))
-
-    def test_destination_that_is_lost_is_no_longer_busy(self) -> None:
-        stuck = ours(
-            "pre-migrating", destination="dead", updated_at=facts.at(-60)
-        )
-        self.assertFalse(self.look(stuck))
-        self.assertTrue(self.look(stuck, lost_hosts=frozenset({"dead"})))
 
 
 class LeftRunningTest(base.BaseTestCase):
@@ -697,8 +542,8 @@ class LeftRunningTest(base.BaseTestCase):
         )
         self.assertEqual(Next.RECOVERED, moved.next)
         returned = [old("completed")]
-        self.assertIsNotNone(progress.why_returned("c1", returned, rules))
-        self.assertIsNone(progress.why_returned("c1", returned, facts.RULES))
+        self.assertIsNotNone(traces.why_returned("c1", returned, rules))
+        self.assertIsNone(traces.why_returned("c1", returned, facts.RULES))
 
     def test_an_earlier_one_of_ours_is_not_over(self) -> None:
         """Somebody else has asked since, in vain."""
@@ -721,170 +566,8 @@ class LeftRunningTest(base.BaseTestCase):
                 self.assertEqual(Next.GONE, found.next)
 
 
-@ddt.ddt
-class IsClearTest(base.BaseTestCase):
-    """Of one that has left the host, unseen."""
-
-    def is_clear(self, *records: model.Migration, **more: Any) -> bool:
-        place = more.pop("place", progress.Place(here=False))
-        return progress.is_clear(
-            facts.verdict(**more), place, known(*records), facts.RULES
-        )
-
-    @ddt.data("done", "completed", "accepted", "pre-migrating")
-    def test_records_tell_that_it_is_back_or_will_be(
-        self, status: str
-    ) -> None:
-        self.assertTrue(self.is_clear(ours(status)))
-
-    @ddt.data("failed", "error")
-    def test_records_do_not_tell_what_became_of_it(self, status: str) -> None:
-        self.assertFalse(self.is_clear(ours(status)))
-        self.assertFalse(self.is_clear())
-        self.assertFalse(self.is_clear(old("done")))
-
-    def test_what_is_to_be_started_is_not_back(self) -> None:
-        """In this wave, or in one that may never come."""
-        for start in (facts.RULES.wave, facts.RULES.wave + 1):
-            self.assertFalse(self.is_clear(ours("done"), start=start))
-
-    def test_what_may_have_to_be_stopped_is_not_back(self) -> None:
-        self.assertFalse(
-            self.is_clear(ours("done"), stopped=True, was="error")
-        )
-
-    def test_a_record_of_an_earlier_recovery_tells_nothing(self) -> None:
-        self.assertFalse(self.is_clear(old("accepted")))
-
-    def test_what_the_records_say_has_to_be_seen(self) -> None:
-        """No list of some tells what became of it."""
-
-        def has_to(*records: model.Migration, **more: Any) -> bool:
-            return progress.has_to_be_seen(
-                facts.verdict(**more), known(*records), facts.RULES
-            )
-
-        done = ours("done")
-        self.assertTrue(has_to(done, start=facts.RULES.wave))
-        self.assertTrue(has_to(done, stopped=True, was="error"))
-        self.assertFalse(has_to(done))
-        self.assertFalse(has_to(ours("failed"), start=facts.RULES.wave))
-        self.assertFalse(has_to(start=facts.RULES.wave))
-
-    def test_what_was_seen_is(self) -> None:
-        for place in (progress.Place(here=True), here(), away()):
-            self.assertTrue(self.is_clear(place=place))
-
-
-class AllRebuiltTest(base.BaseTestCase):
-    def rebuilt(self, *records: model.Migration, **more: Any) -> bool:
-        verdicts = [facts.verdict(), facts.verdict(instance="db", **more)]
-        return progress.all_rebuilt(verdicts, known(*records), facts.RULES)
-
-    def test_when_all_records_are_done(self) -> None:
-        web = ours("done")
-        self.assertTrue(self.rebuilt(web, ours("done", instance="db")))
-        # nova-compute on the failed host has cleaned up.
-        self.assertTrue(self.rebuilt(web, ours("completed", instance="db")))
-
-    def test_not_before(self) -> None:
-        web = ours("done")
-        self.assertFalse(self.rebuilt(web))
-        for status in ("accepted", "pre-migrating", "failed", "error"):
-            self.assertFalse(self.rebuilt(web, ours(status, instance="db")))
-        earlier = old("done", instance="db")
-        self.assertFalse(self.rebuilt(web, earlier))
-
-    def test_not_if_asked_again_since(self) -> None:
-        again = ours("accepted", id=OUR_ID + 1)
-        db = ours("done", instance="db")
-        self.assertFalse(self.rebuilt(ours("done"), again, db))
-
-    def test_not_if_it_is_to_be_started_or_stopped(self) -> None:
-        records = ours("done"), ours("done", instance="db")
-        self.assertFalse(self.rebuilt(*records, halted=True, start=1))
-        self.assertFalse(self.rebuilt(*records, was="error", stopped=True))
-        self.assertTrue(self.rebuilt(*records, was="stopped", stopped=True))
-
-
-class NeedsALookTest(base.BaseTestCase):
-    def look(self, wanted: model.Verdict, *records: model.Migration) -> bool:
-        return progress.needs_a_look(wanted, records, facts.RULES)
-
-    def test_only_what_was_stopped_and_needed_a_second_attempt(self) -> None:
-        stopped = facts.verdict(was="stopped", stopped=True)
-        first, second = ours("failed"), ours("done", id=OUR_ID + 1)
-        self.assertTrue(self.look(stopped, second, first))
-        self.assertFalse(self.look(stopped, second))
-        self.assertFalse(self.look(stopped, first, first))
-        self.assertFalse(self.look(facts.verdict(), second, first))
-        self.assertFalse(self.look(stopped))
-
-    def test_what_was_in_error_and_is_to_end_stopped(self) -> None:
-        """Nova starts it at the first attempt already."""
-        verdict = facts.verdict(was="error", stopped=True)
-        self.assertTrue(self.look(verdict, ours("done")))
-
-    def test_what_was_reset_ends_stopped_only_if_nova_can_halt_it(
-        self,
-    ) -> None:
-        for halted in (True, False):
-            verdict = facts.verdict(
-                was="paused", first=states.RESET, stopped=True, halted=halted
-            )
-            self.assertIs(not halted, self.look(verdict, ours("done")))
-
-    def test_what_is_to_start_in_this_wave_or_before(self) -> None:
-        for start, wanted in ((1, True), (2, False)):
-            verdict = facts.verdict(halted=True, start=start)
-            self.assertIs(wanted, self.look(verdict, ours("done")))
-            self.assertFalse(self.look(verdict, ours("pre-migrating")))
-
-
-class BaselineTest(base.BaseTestCase):
-    def test_it_is_the_newest_evacuation(self) -> None:
-        records = [
-            facts.migration(id=4),
-            facts.migration(id=9, type="live-migration"),
-            facts.migration(id=7),
-        ]
-        self.assertEqual(7, progress.baseline(records))
-        self.assertEqual(0, progress.baseline([]))
-
-    def test_groups_are_newest_first(self) -> None:
-        records = [
-            facts.migration(id=4),
-            facts.migration(id=9),
-            facts.migration(id=7, instance="db"),
-        ]
-        grouped = progress.group(records)
-        self.assertEqual([9, 4], [r.id for r in grouped["web"]])
-        self.assertEqual([7], [r.id for r in grouped["db"]])
-
-
-@ddt.ddt
-class WhyReturnedTest(base.BaseTestCase):
-    @ddt.data(
-        ("completed", OUR_ID, True),
-        # The host came back after an earlier failure.
-        ("completed", OLD_ID, False),
-        ("done", OUR_ID, False),
-        ("failed", OUR_ID, False),
-        ("accepted", OUR_ID, False),
-    )
-    @ddt.unpack
-    def test_completed_of_ours_says_that_the_host_runs(
-        self, status: str, number: int, returned: bool
-    ) -> None:
-        record = facts.migration(id=number, status=status)
-        why = progress.why_returned("c1", [record], facts.RULES)
-        self.assertEqual(returned, why is not None, why)
-        if why:
-            self.assertIn("host c1", why)
-
-
 HOSTS = [None, "c2", "c4", "dead"]
-STATUSES = [*progress.OPEN, *progress.DONE, *progress.FAILED, "cancelled"]
+STATUSES = [*traces.OPEN, *traces.DONE, *traces.FAILED, "cancelled"]
 TASKS = [None, "rebuilding", "rebuild_spawning", "pausing", "powering-off"]
 
 records_of_web = st.lists(
@@ -951,8 +634,8 @@ verdicts = st.builds(
 )
 
 situations = st.builds(
-    lambda records, memory, lost: progress.Facts(
-        facts.NOW, progress.group(records), lost, memory
+    lambda records, memory, lost: traces.Facts(
+        facts.NOW, traces.group(records), lost, memory
     ),
     records_of_web,
     memories,
@@ -967,7 +650,7 @@ class PropertyTest(base.BaseTestCase):
         self,
         verdict: model.Verdict,
         place: progress.Place,
-        situation: progress.Facts,
+        situation: traces.Facts,
     ) -> None:
         """The invariant: a second request would wreck the first."""
         found = progress.next_step(verdict, place, situation, facts.RULES)
@@ -997,7 +680,7 @@ class PropertyTest(base.BaseTestCase):
         self,
         verdict: model.Verdict,
         place: progress.Place,
-        situation: progress.Facts,
+        situation: traces.Facts,
     ) -> None:
         found = progress.next_step(verdict, place, situation, facts.RULES)
         if found.next is not Next.ASK:
@@ -1015,13 +698,13 @@ class PropertyTest(base.BaseTestCase):
         self,
         verdict: model.Verdict,
         place: progress.Place,
-        situation: progress.Facts,
+        situation: traces.Facts,
         seconds: int,
     ) -> None:
         found = progress.next_step(verdict, place, situation, facts.RULES)
         if found.next in progress.UNFINISHED:
             return
-        later = progress.Facts(
+        later = traces.Facts(
             facts.at(seconds),
             situation.evacuations,
             situation.lost_hosts,
@@ -1036,7 +719,7 @@ class PropertyTest(base.BaseTestCase):
         self,
         verdict: model.Verdict,
         place: progress.Place,
-        situation: progress.Facts,
+        situation: traces.Facts,
     ) -> None:
         found = progress.next_step(verdict, place, situation, facts.RULES)
         outcome = outcomes.conclude(verdict, place, situation, facts.RULES)

@@ -12,6 +12,7 @@ from mistral_hostrecovery import model
 from mistral_hostrecovery import outcomes
 from mistral_hostrecovery import progress
 from mistral_hostrecovery import report
+from mistral_hostrecovery import traces
 from tests.unit import facts
 
 #: The most that one of 1,000 instances may take, in bytes of JSON.
@@ -140,7 +141,7 @@ class SizeTest(base.BaseTestCase):
     """1,000 instances take at most 300 bytes each."""
 
     def size(self, place: progress.Place, *records: model.Migration) -> float:
-        situation = progress.Facts(
+        situation = traces.Facts(
             facts.at(5000), {"web": list(records)} if records else {}
         )
         concluded = outcomes.conclude(
