@@ -92,10 +92,10 @@ def worth_a_look(
 def all_rebuilt(
     verdicts: Iterable[model.Verdict], facts: traces.Facts, rules: traces.Rules
 ) -> bool:
-    """Return whether the records say that nothing is left but to move.
+    """Return whether the records say that all are back.
 
-    Nova writes that an evacuation is done, and then where the instance is
-    (nova/compute/manager.py rebuild_instance); nothing comes after that.
+    Nova writes where an instance is, and then that its evacuation is done
+    (resource_tracker.py finish_evacuation); nothing comes after that.
     """
     return all(
         traces.is_back(v, facts.ours(v.instance, rules), rules)

@@ -199,7 +199,7 @@ class ListInstances(action.HostRecoveryAction):
             left_on = leftovers.left_on(instance, records, listed_at)
             if left_on is not None and left_on not in lost_hosts:
                 moving.setdefault(instance.id, left_on)
-        # The host of an instance may change after its record is done.
+        # Done, too: its host has changed since the instances were listed.
         under_way = traces.OPEN | {"done"}
         begun = {
             instance.id: evacuations[instance.id][0].id

@@ -7,10 +7,11 @@ of it can be under way.  Nova accepts a second request and wrecks both
 (compute/api.py evacuate checks no task_state), so whatever is not understood
 here means *wait*, never *ask*.
 
-Success is the instance's own newest evacuation record done, and then its
-host changed and its task_state clear: Nova sets these in that order, and the
-states alone look like success too early.  So what has left the failed host
-with its record done is back, though nobody has looked at its states.
+Success is the instance's own newest evacuation record done, its host changed
+and its task_state clear: Nova writes the record last (resource_tracker.py
+finish_evacuation), and the states alone look like success too early.  So what
+has left the failed host with its record done is back, though nobody has looked
+at its states.
 
 Pure: facts in, decision out.
 """
@@ -106,7 +107,7 @@ def next_step(
     if newest is not None and (
         newest.status == "done" or (ours and newest.status in traces.DONE)
     ):
-        # The record turns done before the host changes.
+        # Listed before its host changed.
         return Step(Next.WAIT, f"is about to appear on {newest.destination}")
     if place.seen is not None:
         left_on = leftovers.left_on(
