@@ -235,6 +235,22 @@ class TestRecovery(RecoveryTest):
             [], self.nova.servers.list(search_opts={"host": "c1"})
         )
 
+    def test_guest_that_a_failed_evacuation_left_runs_once(self) -> None:
+        """It was stopped: Nova starts it, and fails to stop it again."""
+        spare = self.boot("spare", "c1")
+        self.nova.servers.stop(spare)
+        self.wait_for_state(spare, "SHUTOFF")
+        self.lose("c1")
+        for host in ("c2", "c3", "c4"):
+            self.lab.control(host, stop_fail="no answer")
+
+        for outcome in ("failed", "left"):
+            execution = self.recover()
+            self.assertEqual({"spare": outcome}, self.outcomes(execution))
+            (told,) = self.report(execution)["outcomes"]
+            (host,) = self.runs(spare)
+            self.assertIn(f"may already run on {host}", told["reason"])
+
     def test_disk_that_is_not_shared_is_not_lost(self) -> None:
         """The request says shared, the destination does not see the disk."""
         web = self.boot("web", "c1")
