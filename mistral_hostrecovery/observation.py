@@ -142,9 +142,9 @@ def facts(
     stuck = clock.later(clock.now(), -STUCK_SECONDS)
     lost: frozenset[str] = frozenset()
     if any(
-        records[0].status in traces.OPEN and records[0].updated_at < stuck
+        record.status in traces.OPEN and record.updated_at < stuck
         for v in made.recover
-        if (records := evacuations.get(v.instance))
+        for record in evacuations.get(v.instance, ())
     ):
         lost = fencing.lost(nova.services())
     memory = Memory.from_dict(earlier)

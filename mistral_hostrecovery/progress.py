@@ -260,6 +260,8 @@ def _again(
 ) -> Step:
     attempts = len(ours)
     cause = (seen.fault if seen else None) or f"migration {ours[0].status}"
+    if ours[0].status not in traces.FAILED:
+        cause = f"its new host {ours[0].destination} was fenced, too"
     failure = f"attempt {attempts} of {rules.max_attempts} failed: {cause}"
     if attempts >= rules.max_attempts:
         return Step(Next.FAILED, failure)

@@ -1178,6 +1178,16 @@ class WaitForStateTest(EvacuationTestCase):
         self.wait()
         self.assertEqual(["migrations", "services"], self.nova.calls)
 
+    def test_one_that_was_asked_for_again_since_is_stuck_as_well(self) -> None:
+        """Its new host was fenced: it keeps nobody from a third attempt."""
+        self.planned(facts.verdict())
+        self.record("web", "pre-migrating", destination="c3")
+        self.record("web", "failed", created_at=ago(60), updated_at=ago(50))
+        self.nova.changed["web"] = facts.instance(vm_state="error")
+        self.assertTrue(self.wait().is_error())
+        self.nova.others = [facts.service("c3", forced_down=True)]
+        self.assertEqual("again", self.wait()["state"])
+
     def test_all_moved_is_done(self) -> None:
         """Seen without a look at each, which the report takes."""
         self.nova.here = [facts.instance(id="not-in-the-plan")]

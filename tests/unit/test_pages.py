@@ -70,6 +70,7 @@ HARMLESS = (
     "...; the recovery ended before that",
     "runs now, ...; the recovery ended before that",
     "its owner is deleting it",
+    "its new host ... was fenced, too",
     "host ... reports again; it stays disabled",
     "host ... is in service again",
     # An error of ours that says it.

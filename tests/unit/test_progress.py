@@ -559,6 +559,22 @@ class LeftRunningTest(base.BaseTestCase):
             )
             self.assertEqual(wanted, found.next)
 
+    def test_attempt_whose_new_host_was_fenced_says_so(self) -> None:
+        record = ours("pre-migrating", destination="c3")
+        found = step(
+            here(fault="an old one"),
+            record,
+            now=facts.at(60),
+            lost_hosts=frozenset({"c3"}),
+        )
+        self.assertEqual(
+            progress.Step(
+                Next.ASK,
+                "attempt 1 of 3 failed: its new host c3 was fenced, too",
+            ),
+            found,
+        )
+
     def test_what_its_owner_deletes(self) -> None:
         for task in ("deleting", "soft-deleting"):
             for record in ((), (ours("failed", updated_at=facts.at(-60)),)):
