@@ -18,11 +18,14 @@ TASKS = (
 
 
 class Course(base.CloudContract):
-    def ready(self, *, shared: bool = True, **boot: Any) -> str:
-        """Boot an instance and let its host fail."""
+    def ready(
+        self, *, shared: bool = True, age: float = 0, **boot: Any
+    ) -> str:
+        """Boot an instance and let its host fail when it is so old."""
         for host in (base.SOURCE, *base.DESTINATIONS):
             self.control(host, shared=shared)
         instance = self.boot("web", **boot)
+        self.pause(age)
         self.fail_host()
         return instance
 
@@ -115,7 +118,8 @@ class Course(base.CloudContract):
         self.assert_failed(web, "error", "No valid host was found.")
 
     def test_a_failed_spawn_can_be_asked_again(self) -> None:
-        web = self.ready()
+        # Nova notes in whole seconds when it was launched.
+        web = self.ready(age=1)
         for host in base.DESTINATIONS:
             self.control(host, spawn_fail="no memory")
         self.accepted(web)
@@ -130,7 +134,7 @@ class Course(base.CloudContract):
         self.assertEqual("ACTIVE", self.evacuated(web)["status"])
 
     def test_what_cannot_be_stopped_again_is_left_running(self) -> None:
-        web = self.ready(stopped=True)
+        web = self.ready(age=1, stopped=True)
         for host in base.DESTINATIONS:
             self.control(host, stop_fail="no answer")
         earlier = self.seen(web)
