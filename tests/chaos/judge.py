@@ -71,8 +71,8 @@ def what_is_wrong(seen: Seen) -> list[str]:
     told = _told(seen)
     for one in seen.instances:
         wrong += _doubled(one)
-        outcome = told.get(one.name, {}).get("outcome")
-        if not (seen.nova_was_hit and outcome in ADMITTED):
+        outcome = told.get(one.name, {})
+        if not (seen.nova_was_hit and _is_admitted(one, outcome)):
             wrong += _lost(one, seen)
     wrong += _reports(seen, told)
     return wrong
@@ -85,6 +85,17 @@ def _told(seen: Seen) -> dict[str, Mapping[str, Any]]:
         for _, report in seen.executions
         for outcome in (report or {}).get("outcomes", ())
     }
+
+
+def _is_admitted(one: Instance, outcome: Mapping[str, Any]) -> bool:
+    """Return whether the last report says truly that it was not recovered.
+
+    A second execution leaves what an evacuation has left running.
+    """
+    if outcome.get("outcome") == "left":
+        guest = f"may already run on {', '.join(one.running)}:"
+        return str(outcome.get("reason")).startswith(guest)
+    return outcome.get("outcome") in ADMITTED
 
 
 def _doubled(one: Instance) -> list[str]:

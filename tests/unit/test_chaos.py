@@ -242,6 +242,16 @@ class TestJudge(base.BaseTestCase):
         silent = seen(**lost, **told(), nova_was_hit=True)
         self.assertNotEqual([], judge.what_is_wrong(silent))
 
+    def test_a_second_report_leaves_what_was_left_running(self) -> None:
+        reason = "may already run on c3: a migration there was open"
+        for host, right in (("c3", True), ("c4", False)):
+            lost = instance(host="c1", running=[host], vm_state="error")
+            left = told(outcome="left", reason=reason)
+            wrong = judge.what_is_wrong(
+                seen(**lost, **left, nova_was_hit=True)
+            )
+            self.assertEqual(right, wrong == [], wrong)
+
     @ddt.data(
         ("12:00:01", "unfinished", True),
         ("11:59:59", "unfinished", False),
