@@ -158,7 +158,9 @@ class Evacuate(action.HostRecoveryAction):
             for v in scope
             if steps[v.instance].next is progress.Next.ASK
             # One that has failed has changed: else the list is not complete.
-            and (v.instance in changed or not facts.ours(v.instance, rules))
+            and (
+                v.instance in changed or not traces.has_failed(v, facts, rules)
+            )
         ]
         due = traces.due(scope, facts, rules)
 

@@ -24,6 +24,7 @@ def left_on(
     instance: model.Instance,
     evacuations: Sequence[model.Migration],
     now: datetime.datetime,
+    lost_hosts: frozenset[str] = frozenset(),
     ours: int = 0,
 ) -> str | None:
     """Return the host on which its guest may have been left, None if on none.
@@ -33,6 +34,7 @@ def left_on(
     too, also where the clock of the new host is slow.
 
     :param evacuations: of the instance, the newest first.
+    :param lost_hosts: those that are fenced: nothing runs there.
     :param ours: so many of these, the newest, belong to this recovery. Of the
         others one that is not in error any more has been reset by somebody
         who has looked there.
@@ -41,10 +43,15 @@ def left_on(
         if record.status in ("done", "completed"):
             # It came here again later.
             return None
-        if record.status != "failed":
+        if record.status != "failed" or record.destination in lost_hosts:
             continue
         is_newest = number == 0
         settled_at = clock.later(record.updated_at, SETTLES_SECONDS)
+        if number >= ours > 0 and (
+            settled_at <= evacuations[ours - 1].created_at
+        ):
+            # Judged when this recovery listed it, before it asked.
+            return None
         # Nova has not cleaned up yet, or died before it did.
         is_open = is_newest and instance.task_state == "rebuild_spawning"
         may_be_reset = number >= ours and now >= settled_at and not is_open

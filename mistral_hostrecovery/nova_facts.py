@@ -79,7 +79,9 @@ def instance(raw: Mapping[str, Any]) -> model.Instance:
 
 def _failed_late(raw: Mapping[str, Any]) -> bool:
     details = str(raw.get("details"))
-    return any(line in details for line in STARTED)
+    return "_do_rebuild_instance" in details and any(
+        line in details for line in STARTED
+    )
 
 
 def _fault(raw: Mapping[str, Any]) -> str | None:

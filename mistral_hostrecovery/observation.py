@@ -49,7 +49,9 @@ def settings(host: Mapping[str, Any]) -> policy.Policy:
 
 
 def rules(made: plan.Plan, settings: policy.Policy, wave: int) -> traces.Rules:
-    return traces.Rules(made.baseline, settings.max_attempts, wave, made.begun)
+    return traces.Rules(
+        made.baseline, settings.max_attempts, wave, frozenset(made.begun)
+    )
 
 
 def why_late(host: Mapping[str, Any]) -> str | None:

@@ -40,7 +40,10 @@ def conclude(
             outcome = "recovered"
             if step.next is Next.STOP:
                 # Its owner can stop it; it is not lost.
-                reason = f"runs now, {reason}; the recovery ended before that"
+                reason = (
+                    f"runs now, {reason}; the recovery ended before it was"
+                    " stopped again"
+                )
             destination = place.seen.host if place.seen else destination
             recovered_at = _recovered_at(verdict, ours, facts)
             if _is_at_once(rebuilt_at, recovered_at):

@@ -196,24 +196,34 @@ class ListInstances(action.HostRecoveryAction):
         )
         for instance in instances:
             records = evacuations.get(instance.id, ())
-            left_on = leftovers.left_on(instance, records, listed_at)
-            if left_on is not None and left_on not in lost_hosts:
+            left_on = leftovers.left_on(
+                instance, records, listed_at, lost_hosts
+            )
+            if left_on is not None:
                 moving.setdefault(instance.id, left_on)
-        # Done, too: its host has changed since the instances were listed.
-        under_way = traces.OPEN | {"done"}
-        begun = {
-            instance.id: evacuations[instance.id][0].id
+        newest = {
+            instance.id: evacuations[instance.id][0]
             for instance in instances
             if instance.id in evacuations
-            and evacuations[instance.id][0].status in under_way
         }
+        # Done, too: its host has changed since the instances were listed.
+        evacuating = {
+            name
+            for name, record in newest.items()
+            if record.status in traces.OPEN | {"done"}
+        }
+        begun = [
+            record.id
+            for record in newest.values()
+            if traces.may_go_on(record, lost_hosts, listed_at)
+        ]
         flavors: list[model.Flavor] = []
         candidates = [
             listing.candidate(
                 instance,
                 selected is None or instance.id in selected,
                 moving.get(instance.id),
-                instance.id in begun,
+                instance.id in evacuating,
                 flavors,
                 settings,
             ).to_dict()
@@ -224,7 +234,7 @@ class ListInstances(action.HostRecoveryAction):
             "state": "listed",
             "listed_at": clock.stamp(listed_at),
             "baseline": traces.newest(evacuations),
-            **({"begun": sorted(begun.values())} if begun else {}),
+            **({"begun": sorted(begun)} if begun else {}),
             "instances": candidates,
             "flavors": [dataclasses.asdict(flavor) for flavor in flavors],
             "images": [image.to_dict() for image in images],

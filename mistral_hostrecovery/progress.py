@@ -111,9 +111,9 @@ def next_step(
         return Step(Next.WAIT, f"is about to appear on {newest.destination}")
     if place.seen is not None:
         left_on = leftovers.left_on(
-            place.seen, records, facts.now, ours=len(ours)
+            place.seen, records, facts.now, facts.lost_hosts, len(ours)
         )
-        if left_on is not None and left_on not in facts.lost_hosts:
+        if left_on is not None:
             why = f": {place.seen.fault}" if place.seen.fault else ""
             return Step(
                 Next.FAILED,
@@ -144,13 +144,6 @@ def next_step(
         )
     if ours:
         return _again(ours, place.seen, facts.now, rules)
-    if (
-        newest is not None
-        and newest.status in traces.FAILED
-        and facts.now < clock.later(newest.updated_at, traces.pause_after(1))
-    ):
-        # What an earlier recovery had begun, and Nova has not settled yet.
-        return Step(Next.PAUSE, "an earlier evacuation has just failed")
     return Step(Next.ASK, "not asked yet")
 
 
@@ -174,6 +167,8 @@ def _away(
         if traces.is_back(verdict, ours, rules):
             return Step(Next.RECOVERED, verdict.reason)
         return Step(Next.WAIT, "has left the failed host")
+    if seen.task_state in states.DELETING:
+        return Step(Next.GONE, "its owner is deleting it")
     if seen.task_state is not None:
         return Step(Next.WAIT, f"is on {seen.host}: {seen.task_state}")
     # Its record may never be done then.

@@ -68,8 +68,8 @@ def handling(
     if candidate.moving_to is not None:
         return Handling(
             f"may already run on {candidate.moving_to}: a migration there was"
-            " open when the host failed, or failed when it had been started;"
-            " look there before anything else"
+            " open when the host failed, or an evacuation there failed after"
+            " its guest had been started; look there before anything else"
         )
     if candidate.task_state in DELETING:
         return Handling("it was being deleted")

@@ -20,6 +20,9 @@ OPEN = frozenset({"accepted", "pre-migrating"})
 DONE = frozenset({"done", "completed"})
 FAILED = frozenset({"failed", "error"})
 
+#: Nova may still clean up what has failed no longer ago, in seconds.
+JUST_SECONDS = 60.0
+
 #: Pause in seconds after the first, second, ... failed attempt; then the last.
 PAUSES = (10, 20, 40, 80, 160, 300)
 
@@ -55,8 +58,9 @@ class Rules:
     max_attempts: int
     #: The wave that is going on.
     wave: int = 1
-    #: Older ones that were under way then: they are looked after like ours.
-    begun: Collection[int] = ()
+    #: Older ones that were under way then, or until just before: they are
+    #: looked after like ours.
+    begun: Collection[int] = frozenset()
 
     def is_ours(self, record: model.Migration) -> bool:
         return record.id > self.baseline or record.id in self.begun
@@ -89,6 +93,17 @@ def under_way(
         and record.status not in DONE | FAILED
         and record.destination not in lost_hosts
     )
+
+
+def may_go_on(
+    record: model.Migration,
+    lost_hosts: frozenset[str],
+    now: datetime.datetime,
+) -> bool:
+    """Return whether Nova is, or was until just now, at this evacuation."""
+    if record.status in FAILED:
+        return now < clock.later(record.updated_at, JUST_SECONDS)
+    return record.status == "done" or under_way(record, lost_hosts)
 
 
 def pause_after(attempts: int) -> int:
@@ -139,6 +154,12 @@ def has_to_be_seen(verdict: model.Verdict, facts: Facts, rules: Rules) -> bool:
     """Return whether it was evacuated, and the records do not tell its end."""
     ours = facts.ours(verdict.instance, rules)
     return _is_done(ours) and not is_back(verdict, ours, rules)
+
+
+def has_failed(verdict: model.Verdict, facts: Facts, rules: Rules) -> bool:
+    """Return whether its last attempt failed, which always changes it."""
+    ours = facts.ours(verdict.instance, rules)
+    return any(record.status in FAILED for record in ours[:1])
 
 
 def is_clear(verdict: model.Verdict, facts: Facts, rules: Rules) -> bool:

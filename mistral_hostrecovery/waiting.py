@@ -18,6 +18,7 @@ from mistral_hostrecovery import observation
 from mistral_hostrecovery import plan
 from mistral_hostrecovery import policy
 from mistral_hostrecovery import progress
+from mistral_hostrecovery import traces
 
 #: After a round in which nothing could be asked, the next one waits so long.
 IDLE_SECONDS = 30.0
@@ -84,6 +85,14 @@ class WaitForState(action.HostRecoveryAction):
             ).next
             for v in scope
         }
+        for v in scope if may_ask else ():
+            if (
+                steps[v.instance] is progress.Next.ASK
+                and places[v.instance].seen is None
+                and traces.has_failed(v, facts, rules)
+            ):
+                # Nova's list has a gap: evacuate would not ask for it either.
+                steps[v.instance] = progress.Next.WAIT
         seen = course.look(made.recover, places, facts, rules)
         looked = barrier.look(
             scope,

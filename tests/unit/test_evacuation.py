@@ -1169,7 +1169,7 @@ class WaitForStateTest(EvacuationTestCase):
         self.assertEqual("ur", said["course"])
         self.assertEqual({"web": "to c4"}, said["notes"])
         del self.nova.records[0]
-        self.record("web", "failed")
+        self.failed_before("web")
         said = self.wait()
         self.assertEqual(("again", "fr"), (said["state"], said["course"]))
 
@@ -1219,7 +1219,7 @@ class WaitForStateTest(EvacuationTestCase):
     def test_where_much_has_changed_not_all_of_it_is_listed(self) -> None:
         """One failed and is on the host, one is back."""
         self.nova.here = [facts.instance()]
-        self.record("web", "failed")
+        self.failed_before("web")
         self.record("db", "done")
         self.others_changed(200)
         found = self.wait()
@@ -1265,13 +1265,17 @@ class WaitForStateTest(EvacuationTestCase):
         self.planned(facts.verdict())
         self.assertEqual("done", self.wait(state="refused")["state"])
 
+    def failed_before(self, name: str) -> None:
+        self.record(name, "failed")
+        self.nova.changed[name] = facts.instance(id=name, vm_state="error")
+
     def test_failed_is_asked_again(self) -> None:
-        self.record("web", "failed")
+        self.failed_before("web")
         self.record("db", "accepted", updated_at=ago(1))
         self.assertEqual("again", self.wait()["state"])
 
     def failed(self) -> None:
-        self.record("web", "failed")
+        self.failed_before("web")
         self.record("db", "accepted", updated_at=ago(1))
 
     def test_idle_round_is_not_repeated_at_once(self) -> None:
@@ -1394,6 +1398,16 @@ class WaveTest(EvacuationTestCase):
         self.record("web", "accepted", updated_at=ago(1))
         early = clock.stamp(ago(58))
         self.assertTrue(self.wait(wave_began_at=early).is_error())
+        result = self.wait(wave_began_at=clock.stamp(ago(60)))
+        self.assertEqual(("again", 2), (result["state"], result["wave"]))
+
+    def test_gap_in_nova_s_list_keeps_no_later_wave(self) -> None:
+        """What failed and is not listed is not asked for; nor waited for."""
+        self.settings = policy.Policy(wave_deadline=60)
+        self.record("web", "failed")
+        self.assertTrue(
+            self.wait(wave_began_at=clock.stamp(ago(1))).is_error()
+        )
         result = self.wait(wave_began_at=clock.stamp(ago(60)))
         self.assertEqual(("again", 2), (result["state"], result["wave"]))
 

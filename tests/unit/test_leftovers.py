@@ -37,7 +37,9 @@ class LeftoversTest(base.BaseTestCase):
     ) -> str | None:
         at = None if launch is None else facts.at(launch)
         instance = facts.instance(vm_state=vm_state, launched_at=at, **seen)
-        return leftovers.left_on(instance, records, facts.at(now), ours)
+        return leftovers.left_on(
+            instance, records, facts.at(now), frozenset({"fenced"}), ours
+        )
 
     @ddt.data((-1, None), (0, "c1"), (END, "c1"), (END + 1, None))
     @ddt.unpack
@@ -93,6 +95,19 @@ class LeftoversTest(base.BaseTestCase):
                 failed(), now=now, ours=ours, vm_state="active", launch=5
             )
             self.assertEqual(wanted, found, (now, ours))
+
+    def test_what_was_judged_before_this_recovery_asked(self) -> None:
+        """An operator has looked there, and it was asked for again in vain."""
+        for at, wanted in ((LATER, None), (LATER - 1, "c1")):
+            newer = failed(2, at=int(at), status="error")
+            found = self.left_on(newer, failed(), ours=1, launch=5)
+            self.assertEqual(wanted, found)
+
+    def test_nothing_runs_on_a_host_that_is_fenced_too(self) -> None:
+        newer = failed(2, at=60, destination="fenced")
+        for records in ((newer,), (newer, failed())):
+            found = self.left_on(*records, launch=5, failed_late=True)
+            self.assertEqual("c1" if len(records) > 1 else None, found)
 
     def test_no_host_was_noted(self) -> None:
         record = failed(destination=None)

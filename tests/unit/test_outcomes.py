@@ -114,7 +114,7 @@ class ConcludeTest(base.BaseTestCase):
         self.assertEqual("c4", outcome.destination)
         self.assertEqual(
             "runs now, was stopped, and Nova started it; the recovery ended"
-            " before that",
+            " before it was stopped again",
             outcome.reason,
         )
 

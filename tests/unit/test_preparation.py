@@ -262,6 +262,20 @@ class ListTest(runs.RunTestCase):
         self.assertEqual(facts.BASELINE + 2, result["baseline"])
         self.assertEqual([facts.BASELINE + 1], result["begun"])
 
+    def test_what_is_over_when_it_is_listed_is_not_begun(self) -> None:
+        for status, seconds, lost, begun in (
+            ("pre-migrating", 500, False, True),
+            # Its new host was fenced.
+            ("pre-migrating", 500, True, False),
+            ("failed", 500, False, False),
+            # Nova may still clean up.
+            ("failed", 5, False, True),
+        ):
+            self.nova.records.clear()
+            self.record("web", status, updated_at=ago(seconds))
+            self.nova.others = [facts.service("c4", forced_down=lost)]
+            self.assertEqual(begun, "begun" in self.list(), (status, lost))
+
     @ddt.data(
         ("accepted", True),
         ("pre-migrating", True),
